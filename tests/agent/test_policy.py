@@ -12,9 +12,9 @@ LAN = parse_networks(["192.168.0.0/24", "10.20.0.0/16", "fd12:3456::/64"])
 OWN = frozenset({ip_address("192.168.0.1"), ip_address("fd12:3456::1")})
 
 
-def rules(allow: tuple[str, ...] = (), only: tuple[str, ...] | None = None, lan: tuple[str, ...] | None = None) -> Rules:
+def rules(allow: tuple[str, ...] = (), only: tuple[str, ...] | None = None, lan: tuple[str, ...] = ()) -> Rules:
     owner = OwnerPolicy(parse_networks(allow), None if only is None else parse_networks(only))
-    return Rules(LAN if lan is None else parse_networks(lan), owner, OWN)
+    return Rules(parse_networks(lan) or LAN, owner, OWN)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,7 @@ def test_addresses(host: str, allowed: bool, reason: str) -> None:
 @pytest.mark.parametrize(
     "host",
     "|| |localhost|panel.local|127.1|0x7f.1|0x7f000001|2130706433|0177.0.0.1|192.168.0.010|192.168.0.10 "
-    "| 192.168.0.10|192.168.0.10
-|192.168.0.10:80|[fd12:3456::10]|fe80::1%eth0|192.168.0.0/24|192.168.0.10%0"
+    "| 192.168.0.10|192.168.0.10\n|192.168.0.10:80|[fd12:3456::10]|fe80::1%eth0|192.168.0.0/24|192.168.0.10%0"
     "|１９２.168.0.10|http://192.168.0.10|a@192.168.0.10".split("|"),
 )
 def test_only_plain_ip_literals(host: str) -> None:
