@@ -12,7 +12,8 @@ from collections import OrderedDict
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from joserfc import jws, jwt
+from joserfc import jwt
+from joserfc.jws import JWSRegistry, extract_compact
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
@@ -24,7 +25,15 @@ ALGORITHM = "ES256"
 TYPE = "pg-assertion"
 LIFE_SECONDS = 60
 SKEW_SECONDS = 60  # a plant's clock; together with the life this bounds how long `SeenOnce` must remember
+HEADER_LIMIT = 4096  # bytes; a P-256 certificate takes about 1,000 in the header, the library allows 512
 SEEN_LIMIT = 100_000  # assertions remembered at once: 16 MB at most
+
+
+class _Registry(JWSRegistry):
+    max_header_length = HEADER_LIMIT
+
+
+_registry = _Registry(algorithms=[ALGORITHM])
 
 
 def sign(identity: Identity, method: str, path: str, now: float) -> str:
@@ -34,9 +43,7 @@ def sign(identity: Identity, method: str, path: str, now: float) -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     claims = {"iat": int(now), "jti": secrets.token_urlsafe(16), "htm": method, "htp": path}
-    return jwt.encode(
-        {"alg": ALGORITHM, "typ": TYPE, "x5c": chain}, claims, ECKey.import_key(pem), algorithms=[ALGORITHM]
-    )
+    return jwt.encode({"alg": ALGORITHM, "typ": TYPE, "x5c": chain}, claims, ECKey.import_key(pem), registry=_registry)
 
 
 class SeenOnce:
@@ -63,13 +70,13 @@ def verify(token: str, authority: x509.Certificate, method: str, path: str, now:
     Refused: bad_assertion, assertion_expired, assertion_replayed, and what `pki.verify_issued` raises.
     """
     try:
-        chain = jws.extract_compact(token.encode()).headers()["x5c"]
+        chain = extract_compact(token.encode(), registry=_registry).headers()["x5c"]
         certificate = x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))
         peer = verify_issued(certificate, authority, now)
         public = certificate.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        decoded = jwt.decode(token, ECKey.import_key(public), algorithms=[ALGORITHM])
+        decoded = jwt.decode(token, ECKey.import_key(public), registry=_registry)
         claims = decoded.claims
         issued, identifier = claims["iat"], claims["jti"]
         bound = (decoded.header.get("typ"), claims["htm"], claims["htp"]) == (TYPE, method, path)
