@@ -63,9 +63,10 @@ def _within(network: Network, outer: Network) -> bool:
     return isinstance(outer, ipaddress.IPv6Network) and network.subnet_of(outer)
 
 
-def parse_lan(networks: Sequence[str]) -> tuple[str, ...]:
+def parse_lan(networks: Sequence[str], *, loopback: bool = False) -> tuple[str, ...]:
     """Check a device's declared networks and return them in canonical form, without repeats.
 
+    `loopback` says whether a part of loopback may be declared, which only a demonstration needs.
     Raises BadInput(bad_lan) with the network at fault in its facts.
     """
     if len(networks) > MAX_NETWORKS:
@@ -73,6 +74,8 @@ def parse_lan(networks: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for text in networks:
         network = _network(text)
+        if network.is_loopback and not loopback:
+            raise BadInput("bad_lan", f"{network} is the agent's own host. Declare the machine's LAN.", {"network": text})
         if str(network) not in found:
             found.append(str(network))
     return tuple(found)

@@ -126,3 +126,11 @@ def test_tls_defaults_to_strict_and_a_pin_is_normalised():
     for bad in [("https", "maybe", None), ("https", "pin", "ab"), ("http", "ca", None)]:
         with pytest.raises(BadInput):
             targets.check_tls(*bad)
+
+
+def test_loopback_is_declared_only_where_the_installation_allows_it():
+    with pytest.raises(BadInput):
+        targets.parse_lan(["127.0.80.0/24"])
+    assert targets.parse_lan(["127.0.80.0/24"], loopback=True) == ("127.0.80.0/24",)
+    with pytest.raises(BadInput):
+        targets.parse_lan(["127.0.0.0/8"], loopback=True)
