@@ -1,0 +1,81 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panelgate.names import LABEL_LIMIT, Sites, host_label, slug_ok, slugify
+
+SLUGS = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).filter(slug_ok)
+
+
+@pytest.mark.parametrize("good", ["a", "press-7", "0", "a-b-c", "x" * 32])
+def test_slugs_that_can_name_something(good: str) -> None:
+    assert slug_ok(good)
+
+
+@pytest.mark.parametrize("bad", ["", "-a", "a-", "a--b", "A", "a.b", "xn", "ä", "a b", "x" * 33, "a\n"])
+def test_texts_that_cannot_be_a_slug(bad: str) -> None:
+    assert not slug_ok(bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("Mixer 7, Hall B", "mixer-7-hall-b"), ("Größe", "grosse"), ("  ", ""), ("漢字", ""), ("a" * 40, "a" * 32)],
+)
+def test_slug_of_a_human_name(name: str, slug: str) -> None:
+    assert slugify(name) == slug
+
+
+@given(st.text())
+def test_slugify_gives_a_slug_or_nothing(name: str) -> None:
+    slug = slugify(name)
+    assert slug in {"", "xn"} or slug_ok(slug)
+
+
+@given(SLUGS, SLUGS, SLUGS)
+def test_a_host_label_always_fits_dns_and_names_one_service(service: str, device: str, account: str) -> None:
+    label = host_label(service, device, account)
+    assert len(label) <= LABEL_LIMIT
+    assert Sites().label_of(f"{label}.apps.localhost:8080") == label
+
+
+def test_long_names_that_start_alike_get_labels_of_their_own() -> None:
+    labels = {host_label("s" * 31 + end, "d" * 32, "a" * 32) for end in "xyz"}
+    assert len(labels) == 3
+
+
+def test_addresses_of_a_demonstration() -> None:
+    sites = Sites()
+    assert sites.portal_origin == "http://portal.localhost:8080"
+    assert sites.service_origin("hmi--m1--acme") == "http://hmi--m1--acme.apps.localhost:8080"
+    assert sites.apps_wildcard == "http://*.apps.localhost:8080"
+
+
+def test_addresses_of_a_real_installation_carry_no_port() -> None:
+    sites = Sites("gate.example", "https", 443)
+    assert sites.portal_origin == "https://portal.gate.example"
+    assert sites.label_of("hmi--m1--acme.apps.gate.example") == "hmi--m1--acme"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "hmi--m--a.apps.localhost",  # port missing
+        "hmi--m--a.apps.localhost:80",
+        "hmi--m--a.apps.localhost.:8080",  # a trailing dot is an origin of its own
+        "a.b.apps.localhost:8080",
+        ".apps.localhost:8080",
+        "-a.apps.localhost:8080",
+        "evil@hmi--m--a.apps.localhost:8080",
+        "hmi--m--a.apps.localhost.evil:8080",
+        f"{'a' * 64}.apps.localhost:8080",
+        "",
+    ],
+)
+def test_hosts_that_name_no_service(host: str) -> None:
+    assert Sites().label_of(host) is None
+
+
+def test_hosts_are_compared_without_case() -> None:
+    assert Sites().label_of("HMI--M--A.Apps.Localhost:8080") == "hmi--m--a"
+    assert Sites().is_portal("PORTAL.localhost:8080")
+    assert not Sites().is_portal("portal.localhost.:8080")
