@@ -1,0 +1,65 @@
+"""What a running access server consists of, made once and handed to everything that answers a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from access.authority import is_revoked as certificate_is_revoked
+from access.db import Store
+from access.events import Hub
+from access.keyring import Keyring
+from access.passwords import Hasher
+from access.sessions import Limits
+from panelgate.assertion import SeenOnce
+from panelgate.clock import Clock
+from panelgate.pki import Authority, Peer
+from panelgate.settings import AccessSettings
+
+DATABASE_FILE = "panelgate.sqlite"
+KEY_FILE = "master.key"
+AUTHORITY_FOLDER = "ca"
+IDENTITY_FOLDER = "identity"
+SETUP_FILE = "setup-code"
+
+
+@dataclass(slots=True)
+class Kernel:
+    """The parts of the server. `is_revoked` answers for the certificate a caller showed."""
+
+    settings: AccessSettings
+    clock: Clock
+    hub: Hub
+    store: Store
+    keyring: Keyring
+    hasher: Hasher
+    authority: Authority
+    limits: Limits = field(default_factory=Limits)
+    seen: SeenOnce = field(default_factory=SeenOnce)
+    is_revoked: Callable[[Store, Peer], bool] = field(default=certificate_is_revoked)
+
+    @property
+    def data(self) -> Path:
+        """The folder of the server's files."""
+        return self.settings.data
+
+
+def database_address(settings: AccessSettings) -> str:
+    """The database's address: the setting, or the SQLite file in the data folder."""
+    return settings.database or str(settings.data / DATABASE_FILE)
+
+
+def open_kernel(settings: AccessSettings, clock: Clock | None = None, hasher: Hasher | None = None) -> Kernel:
+    """The server's parts from its data folder; Broken names what is missing (see `panelgate access init`)."""
+    clock = clock or Clock()
+    hub = Hub()
+    return Kernel(
+        settings=settings,
+        clock=clock,
+        hub=hub,
+        store=Store(database_address(settings), clock, hub.publish),
+        keyring=Keyring.load(settings.data / KEY_FILE),
+        hasher=hasher or Hasher(),
+        authority=Authority.load(settings.data / AUTHORITY_FOLDER),
+    )
