@@ -1,0 +1,129 @@
+"""The agent's own list of services: the signed configuration, checked, never replaced by an older one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agent.policy import Network, parse_networks
+from panelgate.errors import BadInput, Refused
+from panelgate.log import get_logger
+from panelgate.tickets import Verifier
+
+log = get_logger(__name__)
+
+TlsVerify = Literal["none", "ca", "pin"]
+PROTOCOLS = frozenset({"http", "https", "vnc", "rdp"})
+SERVICES_LIMIT = 1024  # a large plant has dozens; a configuration beyond this is a mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One target on the LAN. `pin` is the hex SHA-256 of the certificate's DER form, only with verify "pin"."""
+
+    id: str
+    slug: str
+    name: str
+    host: str
+    port: int
+    protocol: str
+    verify: TlsVerify = "none"
+    pin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the access server signed for this device."""
+
+    device_id: str
+    version: int
+    lan: tuple[Network, ...] = ()
+    services: Mapping[str, Service] = field(default_factory=dict)
+
+
+class Targets:
+    """The configuration in force; empty (so: nothing may be dialled) until one is accepted."""
+
+    def __init__(self, device_id: str) -> None:
+        self._device_id = device_id
+        self.configuration = Configuration(device_id, 0)
+
+    @property
+    def version(self) -> int:
+        """Version of the configuration in force; 0 when there is none yet."""
+        return self.configuration.version
+
+    def service(self, service_id: str) -> Service | None:
+        """The service of that id, if this device has it."""
+        return self.configuration.services.get(service_id)
+
+    def accept(self, token: str, verifier: Verifier) -> Configuration:
+        """Put the signed configuration `token` in force and return it.
+
+        TicketRefused: not signed by the access server. Refused: `wrong_device`, `old_config`. BadInput: `bad_config`.
+        """
+        found = parse(verifier.config(token))
+        if found.device_id != self._device_id:
+            raise Refused("wrong_device", "the configuration is for another device")
+        if found.version < self.version:
+            raise Refused(
+                "old_config",
+                "the configuration is older than the one in force",
+                {"offered": found.version, "have": self.version},
+            )
+        self.configuration = found
+        return found
+
+
+def parse(claims: Mapping[str, Any]) -> Configuration:
+    """A configuration from its signed claims. BadInput("bad_config") when its frame is wrong.
+
+    A single service that makes no sense is left out and logged: the others must go on working.
+    """
+    device_id, version = claims.get("device_id"), claims.get("version")
+    rows, lan = claims.get("services"), claims.get("lan")
+    if not isinstance(device_id, str) or not isinstance(rows, list) or not isinstance(lan, list):
+        raise BadInput("bad_config", "the configuration is incomplete")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1 or len(rows) > SERVICES_LIMIT:
+        raise BadInput("bad_config", "the configuration's version or size makes no sense")
+    try:
+        networks = parse_networks(str(text) for text in lan)
+    except ValueError as error:
+        raise BadInput("bad_config", f"the configuration's LAN makes no sense: {error}") from error
+    services: dict[str, Service] = {}
+    for row in rows:
+        service = _service(row)
+        if service is None:
+            log.warning("service left out", service=row.get("id") if isinstance(row, dict) else None)
+        else:
+            services[service.id] = service
+    return Configuration(device_id, version, networks, services)
+
+
+def _service(row: object) -> Service | None:
+    if not isinstance(row, dict):
+        return None
+    texts = [row.get(name) for name in ("id", "slug", "name", "host", "protocol")]
+    port = row.get("port")
+    if not all(isinstance(text, str) for text in texts) or not isinstance(port, int) or isinstance(port, bool):
+        return None
+    ident, slug, name, host, protocol = (str(text) for text in texts)
+    if not ident or protocol not in PROTOCOLS:
+        return None
+    if protocol != "https":
+        return Service(ident, slug, name, host, port, protocol)
+    tls = row.get("tls")
+    if not isinstance(tls, dict):
+        return None
+    verify, pin = tls.get("verify"), tls.get("pin")
+    if verify in ("none", "ca"):
+        return Service(ident, slug, name, host, port, protocol, verify)
+    # A pin that is missing or misspelt must not turn into "anything goes".
+    if verify == "pin" and isinstance(pin, str) and (digits := normal_pin(pin)) is not None:
+        return Service(ident, slug, name, host, port, protocol, "pin", digits)
+    return None
+
+
+def normal_pin(text: str) -> str | None:
+    """64 lower-case hex digits of a fingerprint in any usual spelling (colons, blanks, capitals), else None."""
+    digits = text.replace(":", "").replace(" ", "").lower()
+    return digits if len(digits) == 64 and set(digits) <= set("0123456789abcdef") else None
