@@ -13,9 +13,9 @@ from collections import OrderedDict
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from joserfc import jwt
-from joserfc.jws import JWSRegistry, extract_compact
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+from joserfc.jws import JWSRegistry, extract_compact
 
 from panelgate.errors import Refused
 from panelgate.pki import Identity, Peer, verify_issued

@@ -1,0 +1,1 @@
+"""End to end: the real processes, a real browser, real HMI servers."""
