@@ -1,0 +1,165 @@
+"""The one way two byte streams are joined: back-pressure, half-close, an idle limit, counters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from panelgate.frames import StreamError
+from panelgate.stream import Stream, StreamReset
+
+IDLE_SECONDS: Final = 4 * 3600.0  # neither side said anything: a forgotten VNC screen, not a slow machine
+HALF_CLOSED_SECONDS: Final = 60.0  # one side is done; the other has this long between two of its last bytes
+
+
+class Held(asyncio.Protocol):
+    """The protocol of a fresh connection until it is joined: reads nothing, remembers if it was lost."""
+
+    def __init__(self) -> None:
+        self.lost: Exception | None = None
+        self.is_lost = False
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Nothing may be read before somebody can take it."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gone before it was joined."""
+        self.is_lost, self.lost = True, exc
+
+
+class Joined:
+    """Two joined transports. `done` gets None when both are closed, or the first error; bytes are counted both ways."""
+
+    def __init__(self, a: asyncio.Transport, b: asyncio.Transport, idle: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle = idle
+        self._heard = self._loop.time()
+        self.a_to_b = 0
+        self.b_to_a = 0
+        self.done: asyncio.Future[Exception | None] = self._loop.create_future()
+        self._error: Exception | None = None
+        self._ends = (_End(self, a, b), _End(self, b, a))
+        self._ends[0].other, self._ends[1].other = self._ends[1], self._ends[0]
+        self._timer = self._loop.call_later(idle, self._check_idle)
+
+    def start(self) -> None:
+        """Take both transports over."""
+        for end in self._ends:
+            end.mine.set_protocol(end)
+        for end in self._ends:
+            end.mine.resume_reading()
+
+    def close(self) -> None:
+        """End both, after what is queued."""
+        for end in self._ends:
+            end.mine.close()
+
+    def abort(self, error: Exception | None = None) -> None:
+        """End both at once."""
+        self._error = self._error or error
+        for end in self._ends:
+            _break(end.mine, error)
+
+    def passed(self, end: _End, count: int) -> None:
+        """`count` bytes came from one end."""
+        self._heard = self._loop.time()
+        if end is self._ends[0]:
+            self.a_to_b += count
+        else:
+            self.b_to_a += count
+
+    def lost(self, end: _End, error: Exception | None) -> None:
+        """One end is gone."""
+        self._error = self._error or error
+        if end.other.gone:
+            self._timer.cancel()
+            if not self.done.done():
+                self.done.set_result(self._error)
+        elif error is None:
+            end.other.mine.close()
+        else:
+            _break(end.other.mine, error)
+
+    def _check_idle(self) -> None:
+        now = self._loop.time()
+        limit = min(self._idle, HALF_CLOSED_SECONDS) if any(end.ended for end in self._ends) else self._idle
+        left = self._heard + limit - now
+        if left <= 0:
+            self.abort(StreamReset(StreamError.TIMEOUT, "idle"))
+            return
+        # A half-close may shorten the limit meanwhile: look again soon enough.
+        self._timer = self._loop.call_later(min(left, HALF_CLOSED_SECONDS), self._check_idle)
+
+
+class _End(asyncio.Protocol):
+    """The protocol on one of the two transports."""
+
+    other: _End
+
+    def __init__(self, joined: Joined, mine: asyncio.Transport, theirs: asyncio.Transport) -> None:
+        self._joined = joined
+        self.mine = mine
+        self._theirs = theirs
+        self.ended = False  # its EOF came
+        self.gone = False
+
+    def data_received(self, data: bytes) -> None:
+        self._joined.passed(self, len(data))
+        self._theirs.write(data)
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        if self._theirs.can_write_eof():
+            self._theirs.write_eof()
+        # TLS to a target can't be half closed: it stays whole until it ends or is idle.
+        if self.other.ended:
+            self._joined.close()
+        return self.mine.can_write_eof()
+
+    def pause_writing(self) -> None:
+        if not self.other.gone:
+            self._theirs.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self.other.gone:
+            self._theirs.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone = True
+        self._joined.lost(self, exc)
+
+
+def _break(transport: asyncio.Transport, error: Exception | None) -> None:
+    """End a transport because the other one broke, with the reason where the transport can tell it."""
+    if isinstance(transport, Stream):
+        if isinstance(error, StreamReset):
+            transport.reset(error.code, error.text)
+        else:
+            transport.reset(StreamError.PEER_RESET, type(error).__name__ if error else "")
+    else:
+        transport.abort()
+
+
+def join(
+    a: asyncio.Transport, b: asyncio.Transport, *, idle: float = IDLE_SECONDS,
+    done: Callable[[Exception | None], None] | None = None,
+) -> Joined:  # fmt: skip
+    """Join two transports until both are closed; `idle` seconds of silence end them.
+
+    Connections whose other side speaks first should be made with `Held` as their protocol, so that nothing is lost
+    before this is called. `done` is called once with the first error or None.
+    """
+    joined = Joined(a, b, idle)
+    if done is not None:
+        callback = done
+        joined.done.add_done_callback(lambda future: callback(future.result()))
+    for end in (a, b):
+        held = end.get_protocol()
+        if isinstance(held, Held) and held.is_lost:
+            joined.abort(held.lost or ConnectionResetError("lost before it was joined"))
+    joined.start()
+    return joined
