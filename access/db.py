@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import InstrumentedAttribute, ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 
 from access.models.base import AccountBound, Base
+from access.models.machines import Device  # noqa: F401 - grants name its table
 from access.models.people import Account
 from panelgate.clock import Clock
 from panelgate.errors import Broken, PanelgateError, Refused, Unavailable

@@ -34,7 +34,7 @@ def begin(unit: Unit, keyring: Keyring, user: User, account_slug: str) -> tuple[
         unit.delete(pending)
     secret = pyotp.random_base32()
     unit.add(Factor(user_id=user.id, sealed=keyring.seal(secret, _context(user.id)), created=unit.now))
-    uri = pyotp.TOTP(secret).provisioning_uri(f"{account_slug}:{user.name}", issuer_name=ISSUER)
+    uri = pyotp.TOTP(secret).provisioning_uri(name=f"{user.name}@{account_slug}", issuer_name=ISSUER)
     return secret, uri
 
 

@@ -112,7 +112,7 @@ def _over(row: UserSession, limits: Limits, now: float) -> str | None:
 
 
 def check(store: Store, limits: Limits, token: str, *, active: bool = True) -> Who:
-    """Whose session a token is; `no_session` when none. `active` says that a person did something: idle time restarts."""
+    """Whose session a token is; `no_session` when none. `active`: a person did something, idle time restarts."""
     account_id = store.account_of(UserSession.token_hash, token_hash(token)) if token else None
     if account_id is None:
         raise no_session()

@@ -1,4 +1,7 @@
-"""The first visit: a one-time code creates the first account and its administrator; later ones by sign-up if that is on."""
+"""The first visit: a one-time code creates the first account and its administrator.
+
+More accounts come by sign-up, where the installation's setting allows it.
+"""
 
 from __future__ import annotations
 

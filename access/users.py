@@ -100,7 +100,7 @@ def _keep_an_administrator(unit: Unit, user: User) -> None:
     if others == 0:
         raise Refused(
             "last_administrator",
-            f"{user.display_name} is the only administrator of this account. Make somebody else an administrator first.",
+            f"{user.display_name} is the only administrator of this account. Make somebody else administrator first.",
             status=409,
         )
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from access import sessions
 from access.kernel import Kernel
+from access.permissions import rights_of
 from access.sessions import Who
 from panelgate import assertion
 from panelgate.errors import Refused
@@ -80,6 +81,17 @@ def signed_in(*stages: str) -> Callable[..., Who]:
             status = 403 if who.stage == "full" else 401
             raise Refused("wrong_stage", "Finish signing in first.", {"stage": who.stage}, status=status)
         request.state.who = who  # the error handler records refusals with it
+        return who
+
+    return check
+
+
+def permitted(action: str) -> Callable[..., Who]:
+    """A dependency: a full session whose user may do `action` in the account as a whole."""
+
+    def check(kernel: Parts, who: Annotated[Who, Depends(signed_in("full"))]) -> Who:
+        with kernel.store.account(who.account_id) as unit:
+            rights_of(unit, who.user_id, who.role).require(action)
         return who
 
     return check

@@ -82,8 +82,8 @@ class Grant(Row, AccountBound, Base):
     __table_args__ = (Index("ix_grants_scope", "user_id", "device_id", "service_id"),)
 
     user_id: Mapped[str] = mapped_column(String(ID_LENGTH), ForeignKey("users.id", ondelete="CASCADE"))
-    device_id: Mapped[str | None] = mapped_column(String(ID_LENGTH))
-    service_id: Mapped[str | None] = mapped_column(String(ID_LENGTH))
+    device_id: Mapped[str | None] = mapped_column(String(ID_LENGTH), ForeignKey("devices.id", ondelete="CASCADE"))
+    service_id: Mapped[str | None] = mapped_column(String(ID_LENGTH), ForeignKey("services.id", ondelete="CASCADE"))
     level: Mapped[str] = mapped_column(String(8))
 
 
