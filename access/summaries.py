@@ -1,0 +1,99 @@
+"""What pages see of devices and services: only what the user may see, never a password."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from access import connections, presence, services
+from access.db import Unit
+from access.models.machines import Connection, Device, Presence, Service
+from access.models.people import User
+from access.permissions import Rights
+from panelgate.clock import iso
+from panelgate.errors import BadInput
+
+STATUSES: Final = ("online", "offline", "never")
+RECENT: Final = 20  # connections on a device's page
+QUERY_LENGTH: Final = 100
+
+
+def service_summary(service: Service) -> dict[str, Any]:
+    """The API's ServiceSummary. Whether a password is stored shows, the password does not."""
+    return {
+        "id": service.id, "slug": service.slug, "name": service.name, "host": service.host, "port": service.port,
+        "protocol": service.protocol, "path": service.path, "visible": service.visible, "kind": service.kind,
+        "host_label": service.host_label, "has_password": service.sealed_password is not None,
+        "tls_verify": service.tls_verify, "tls_pin": service.tls_pin,
+    }  # fmt: skip
+
+
+def device_list(unit: Unit, rights: Rights, *, q: str = "", status: str = "") -> list[dict[str, Any]]:
+    """The devices a user may see, by name. `q` is looked for in names, sites, serials; `status` is one of STATUSES."""
+    if status and status not in STATUSES:
+        raise BadInput("bad_status", "The status is online, offline or never.", {"known": list(STATUSES)})
+    rows = unit.all(Device, Device.deleted.is_(None), order=(Device.name, Device.slug))
+    words = q[:QUERY_LENGTH].casefold().split()
+    seen = [device for device in rows if rights.may("device.see", device.id) and _matches(device, words)]
+    found = _summaries(unit, rights, seen)
+    return [summary for summary in found if not status or summary["status"] == status]
+
+
+def _matches(device: Device, words: Sequence[str]) -> bool:
+    text = " ".join((device.name, device.slug, device.site, device.description, device.serial or "")).casefold()
+    return all(word in text for word in words)
+
+
+def device_summary(unit: Unit, rights: Rights, device: Device) -> dict[str, Any]:
+    """The API's DeviceSummary of one device."""
+    return _summaries(unit, rights, [device])[0]
+
+
+def _summaries(unit: Unit, rights: Rights, rows: Sequence[Device]) -> list[dict[str, Any]]:
+    offered: dict[str, list[Service]] = defaultdict(list)
+    for service in unit.all(Service, order=(Service.name, Service.slug)):
+        offered[service.device_id].append(service)
+    present = {row.device_id: row for row in unit.all(Presence)}
+    opened: dict[str, list[Connection]] = defaultdict(list)
+    for connection in unit.all(Connection, Connection.ended.is_(None), order=Connection.started):
+        opened[connection.device_id].append(connection)
+    people = {user.id: user.display_name for user in unit.all(User)} if opened else {}
+    found = []
+    for device in rows:
+        word, since = presence.status(present.get(device.id))
+        listed = [service for service in offered[device.id] if services.permission(rights, device, service)]
+        found.append(
+            {
+                "id": device.id, "slug": device.slug, "name": device.name, "site": device.site,
+                "serial": device.serial, "status": word, "since": since,
+                "services": [service_summary(service) for service in listed],
+                "open": [
+                    {
+                        "connection_id": row.id, "user": people.get(row.user_id, row.user), "service": row.service,
+                        "since": iso(row.started),
+                    }
+                    for row in opened[device.id]
+                ],
+                "may": rights.words(device.id),
+            }
+        )  # fmt: skip
+    return found
+
+
+def device_detail(unit: Unit, rights: Rights, device: Device) -> dict[str, Any]:
+    """A device's page: its summary, what was declared, its agent, its last connections."""
+    here = unit.find(Presence, Presence.device_id == device.id)
+    recent = unit.all(Connection, Connection.device_id == device.id, order=Connection.started.desc(), limit=RECENT)
+    return device_summary(unit, rights, device) | {
+        "description": device.description,
+        "lan": list(device.lan),
+        "agent": {
+            "version": device.agent_version or None,
+            "address": (here.address or None) if here else None,
+            "enrolled": iso(device.enrolled) if device.enrolled is not None else None,
+            "hostname": device.hostname or None,
+            "lan": list(device.agent_lan),
+        },
+        "recent": [connections.as_json(row) for row in recent],
+    }
