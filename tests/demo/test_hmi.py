@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
@@ -45,14 +46,11 @@ async def operator(browser: httpx.AsyncClient) -> httpx.AsyncClient:
 @pytest.fixture
 async def live_address(app: Starlette) -> AsyncIterator[str]:
     """The HMI on a real port, for its WebSocket."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, ws="websockets-sansio", log_config=None, lifespan="off"))
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign, attr-defined]
+    server = uvicorn.Server(uvicorn.Config(app, ws="websockets-sansio", log_config=None, lifespan="off"))
+    listener = socket.create_server(("127.0.0.1", 0))  # listens already: a connection waits until the server is up
     async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"ws://127.0.0.1:{port}/live"
+        group.create_task(server.serve(sockets=[listener]))
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/live"
         server.should_exit = True
 
 
