@@ -56,6 +56,7 @@ ACTIONS: dict[str, str] = {
     "service.create": "Service created",
     "service.change": "Service changed",
     "service.delete": "Service deleted",
+    "role.join_token": "Join token made",
     "role.join": "Relay or web proxy joined",
     "connection": "Connection",
 }
