@@ -65,6 +65,9 @@ def _check_account(session: Session, _context: UOWTransaction, _instances: objec
     account_id = session.info.get("account_id")
     if account_id is None:
         return
+    for row in session.new:
+        if isinstance(row, AccountBound) and row.account_id is None:
+            row.account_id = account_id
     for row in (*session.new, *session.dirty, *session.deleted):
         owner = row.id if isinstance(row, Account) else getattr(row, "account_id", account_id)
         if owner != account_id:
@@ -127,8 +130,6 @@ class Unit:
 
     def add(self, row: T) -> T:
         """Write a new row at once, so that a broken rule shows here; it gets the unit's account if it needs one."""
-        if isinstance(row, AccountBound) and row.account_id is None and self.account_id is not None:
-            row.account_id = self.account_id
         self.session.add(row)
         self.session.flush()
         return row
