@@ -27,6 +27,7 @@ HIGH_WATER: Final = 64 * 1024  # bytes in our buffers; more only makes small req
 NOTSENT_LOWAT: Final = 128 * 1024  # bytes in the kernel's: 4 MiB windows made 919 ms of echo, with this 168
 HEAD_SECONDS: Final = 10.0  # a head comes in one or two packets; slower is a slow-loris
 CLOSE_SECONDS: Final = 5.0  # for the other side's close frame and the last bytes
+READ: Final = 128 * 1024  # bytes taken from the outer TLS at once
 MAX_UNSENT: Final = 8 * 1024 * 1024  # bytes queued in a carrier; a writer that ignores carrier_pause is cut here
 TCP_NOTSENT_LOWAT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
@@ -59,7 +60,7 @@ class CarrierHandler(Protocol):
         """Write again."""
 
 
-class Carrier(asyncio.Protocol):
+class Carrier(asyncio.BufferedProtocol):
     """What both ends have in common. Attributes: `bytes_in`, `bytes_out` (payload), `peer` (address), `is_open`."""
 
     _client = False
@@ -135,8 +136,7 @@ class Carrier(asyncio.Protocol):
         if self._frames is None and self._client:
             self.abort()
             return
-        if self._frames is not None or self._early:
-            self._send(wsframes.frame(Opcode.CLOSE, wsframes.close_payload(code, reason), client=self._client))
+        self._send(wsframes.frame(Opcode.CLOSE, wsframes.close_payload(code, reason), client=self._client))
         self._closing = True
         self._rearm(CLOSE_SECONDS, self._cut)
         self._transport.resume_reading()  # the other side's close frame may wait behind data that nobody read
@@ -156,8 +156,18 @@ class Carrier(asyncio.Protocol):
         self.peer = str(address[0]) if isinstance(address, tuple) else ""
         tune(self._transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go: one buffer for all carriers, as every callback empties it before the next is filled.
+
+        Without this, TLS allocates 256 KiB for each 16 KiB it reads, which cost up to half of the throughput.
+        """
+        return _read_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the socket."""
+        self._received(_read_buffer()[:nbytes])
+
+    def _received(self, data: bytes | memoryview) -> None:
         if self._frames is None:
             self._head += data
             self._head_arrived()
@@ -217,7 +227,7 @@ class Carrier(asyncio.Protocol):
             self._transport.write(b"".join(self._early))
             self._early.clear()
         if rest:
-            self.data_received(rest)
+            self._received(rest)
 
     def _item(self, opcode: int, payload: bytes) -> None:
         handler = self._handler
@@ -420,6 +430,15 @@ def tune(transport: asyncio.BaseTransport) -> None:
         if TCP_NOTSENT_LOWAT is not None:
             sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
 
+
+def _read_buffer() -> memoryview:
+    global _buffer  # noqa: PLW0603  # made on first use
+    if _buffer is None:
+        _buffer = memoryview(bytearray(READ))
+    return _buffer
+
+
+_buffer: memoryview | None = None
 
 Admit = Callable[[str, dict[str, str], Carrier], None]
 Plain = Callable[[str, dict[str, str]], tuple[int, str, bytes]]

@@ -29,7 +29,7 @@ TICKET_HEADER: Final = "Panelgate-Ticket"
 JOIN_HEADER: Final = "Panelgate-Join"
 PING_SECONDS: Final = 8.0  # an idle side says something this often: two are missed before DEAD_SECONDS
 DEAD_SECONDS: Final = 20.0  # silence that means the other side is gone
-FLUSH: Final = 256 * 1024  # bytes one turn hands to the carrier; it pauses us at 64 KiB, so this bounds the overshoot
+FLUSH: Final = 128 * 1024  # bytes one turn hands to the carrier; it pauses us at 64 KiB, so this bounds the overshoot
 READ: Final = 256 * 1024  # bytes taken out of the inner TLS at once: what a socket delivers in one go
 CLOSE_CODES: Final = {CloseCode.POLICY: "refused", CloseCode.TRY_LATER: "unavailable"}
 
@@ -257,6 +257,8 @@ class Circuit:
             self._flush_soon()
 
     def _act(self, event: Event) -> None:
+        if self.closed.done():
+            return  # a callback ended the circuit while its siblings' events were waiting
         if isinstance(event, Data):
             self.bytes_in += len(event.data)
             stream = self._streams.get(event.stream)

@@ -74,6 +74,8 @@ class Joined:
 
     def lost(self, end: _End, error: Exception | None) -> None:
         """One end is gone."""
+        if end.ended and isinstance(error, StreamReset) and error.code == StreamError.CLOSED:
+            error = None  # it had said all it wanted, and reads no more: what it said must still arrive
         self._error = self._error or error
         if end.other.gone:
             self._timer.cancel()

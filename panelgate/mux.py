@@ -93,6 +93,7 @@ MAX_BATCH: Final = 64 * 1024  # one record: at 256 KiB a stream ran at 360 inste
 QUANTUM: Final = 16 * 1024  # a stream's turn when others wait as well: one TLS record
 MIN_ROOM: Final = 1024  # a batch with less room than this goes out as it is: small frames are dear
 RTT_SAMPLES: Final = 16  # the smallest of the last so many is the line's round trip without queues
+PING_AGAIN: Final = 5.0  # s; an unanswered PING is forgotten after this
 RTT_EVERY: Final = 1.0  # s; how often a busy receiver measures the round trip
 _PING: Final = struct.Struct(">Q")
 
@@ -282,8 +283,11 @@ class Mux:
             s.owed = 0
 
     def ping(self, now: float) -> None:
-        """Measure the round trip, unless a measurement is under way."""
-        if self._pinged is None:
+        """Say that we are here and measure the round trip, unless a measurement has just begun.
+
+        An answer may hang behind half a minute of data on a slow line: what matters then is to be heard.
+        """
+        if self._pinged is None or now - self._pinged > PING_AGAIN:
             self._pinged = now
             self._ping_number += 1
             self._say(frames.encode(Kind.PING, 0, _PING.pack(self._ping_number)))

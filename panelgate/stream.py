@@ -93,7 +93,7 @@ class Stream(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue `data`; what is written after a close or a reset is dropped, as with TCP."""
-        if self._closing:
+        if self._closing or self._after is not None:
             return
         if self._sent_eof:
             raise RuntimeError("write after write_eof")
@@ -106,7 +106,7 @@ class Stream(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Half-close after what is queued."""
-        if not (self._closing or self._sent_eof):
+        if not (self._closing or self._sent_eof or self._after):
             self._sent_eof = True
             self._circuit.finish(self)
 
@@ -187,7 +187,6 @@ class Stream(asyncio.Transport):
 
     def got_reset(self, error: StreamReset) -> None:
         """RESET arrived, or the circuit ended. What a FIN ended is still delivered."""
-        self._sent_eof = True
         if self._got_eof and not self._eof_told and not self._closing:
             self._after = error
             self._deliver_soon()

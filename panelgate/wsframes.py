@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from websockets.speedups import apply_mask
 
 MAX_CONTROL: Final = 125  # RFC 6455 section 5.5
+MAX_HEADER: Final = 14  # section 5.2: two bytes, eight of length, four of mask
 MAX_FRAME: Final = 16 * 1024 * 1024  # a stream-mode frame is handed on in pieces; the limit only catches nonsense
 MAX_MESSAGE: Final = 16 * 1024  # bytes of a JSON control message
 
@@ -124,29 +125,28 @@ class StreamUnmasker:
         self._stash = bytearray()  # payload of a control frame: at most MAX_CONTROL bytes
         self._message: bytearray | None = None  # the message that is arriving: at most `messages` bytes
 
-    def feed(self, data: bytes) -> list[Item]:
+    def feed(self, data: bytes | memoryview) -> list[Item]:
         """What `data` brings. In stream mode all payload of one call is one item between control frames."""
         items: list[Item] = []
         pieces: list[bytes] = []
-        if self._head:
-            data = self._head + data
-            self._head = b""
-        position, end = 0, len(data)
+        view = memoryview(data)
+        position, end = 0, len(view)
         while True:
             if self._opcode < 0:
                 if position >= end:
                     break
-                size = self._parse_header(data, position)
+                have = len(self._head)
+                head = self._head + bytes(view[position : position + MAX_HEADER - have])
+                size = self._parse_header(head)
                 if size == 0:
-                    self._head = data[position:]
+                    self._head = head
                     break
-                position += size
+                self._head = b""
+                position += size - have
             stop = min(position + self._left, end)
             if stop > position:
-                whole = stop - position == end
-                piece = data if whole else data[position:stop]
-                if self._mask:
-                    piece = self._unmask(piece)
+                part = view[position:stop]
+                piece = self._unmask(part) if self._mask else bytes(part)
                 self._left -= stop - position
                 position = stop
                 if self._opcode >= 8:
@@ -162,7 +162,7 @@ class StreamUnmasker:
             items.append(Item(Opcode.BINARY, pieces[0] if len(pieces) == 1 else b"".join(pieces)))
         return items
 
-    def _unmask(self, piece: bytes) -> bytes:
+    def _unmask(self, piece: memoryview) -> bytes:
         mask, offset = self._mask, self._offset
         self._offset = (offset + len(piece)) & 3
         return apply_mask(piece, mask[offset:] + mask[:offset] if offset else mask)
@@ -190,12 +190,11 @@ class StreamUnmasker:
         elif not self._limit and self._fin:
             self._message = None
 
-    def _parse_header(self, data: bytes, at: int) -> int:
-        """The size of the frame header at `at`, 0 when it isn't complete yet."""
-        have = len(data) - at
-        if have < 2:
+    def _parse_header(self, head: bytes) -> int:
+        """The size of the frame header that `head` begins with, 0 when it isn't complete yet."""
+        if len(head) < 2:
             return 0
-        first, second = data[at], data[at + 1]
+        first, second = head[0], head[1]
         length, size = second & 0x7F, 2
         if length == 126:
             size = 4
@@ -205,13 +204,13 @@ class StreamUnmasker:
         # Rules first: nobody may keep us waiting for the rest of a frame that is already wrong.
         self._check(first, length, masked)
         total = size + 4 * masked
-        if have < total:
+        if len(head) < total:
             return 0
         if size > 2:
-            length = int.from_bytes(data[at + 2 : at + size], "big")
+            length = int.from_bytes(head[2:size], "big")
             if length > (self._limit or MAX_FRAME):
                 raise WebSocketError(CloseCode.TOO_BIG, f"frame of {length} bytes")
-        self._mask = data[at + size : at + total] if masked else b""
+        self._mask = head[size:total] if masked else b""
         self._offset = 0
         self._left = length
         self._opcode = first & 0x0F
