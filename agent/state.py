@@ -33,6 +33,7 @@ class Enrolment:
     device: str
     name: str
     serial: str
+    lan: tuple[str, ...] = ()  # as the owner declared it; empty: what this machine is connected to
 
 
 class State:
@@ -59,7 +60,7 @@ class State:
             )
         found = self._read("agent.json")
         try:
-            return Enrolment(**found)
+            return Enrolment(**{**found, "lan": tuple(found.get("lan", ()))})
         except TypeError as error:
             raise _damaged(self.directory / "agent.json") from error
 

@@ -8,8 +8,8 @@ from typing import Protocol
 from panelgate.errors import Refused, Unavailable
 from panelgate.log import get_logger
 from panelgate.tickets import ControlTicket
+from panelgate.wsframes import CloseCode
 from relay.limits import LimitValues
-from relay.splice import CloseCode
 
 log = get_logger(__name__)
 
@@ -17,7 +17,7 @@ log = get_logger(__name__)
 class MessagePipe(Protocol):
     """The part of a carrier that a control connection uses."""
 
-    def send_text(self, text: str) -> None:
+    def send_message(self, text: str) -> None:
         """Send one message."""
 
     def close(self, code: int = ..., reason: str = ...) -> None:
@@ -59,7 +59,7 @@ class Control:
         if self.left is None:
             self.left = reason
             self._send({"type": "leave", "reason": reason})
-            self.pipe.close(CloseCode.REPLACED if reason == "replaced" else CloseCode.GOING_AWAY, reason)
+            self.pipe.close(CloseCode.POLICY if reason == "replaced" else CloseCode.GOING_AWAY, reason)
 
     def carrier_message(self, text: str) -> None:
         """The agent said something: only `refuse` has a meaning, and anything unreadable ends the connection."""
@@ -70,11 +70,11 @@ class Control:
                 self._owner.refused(self, str(message["circuit"]), str(message["code"]))
         except (ValueError, KeyError, TypeError):
             log.warning("control message unreadable", device=self.device_id)
-            self.pipe.close(CloseCode.CUT, "unreadable_message")
+            self.pipe.close(CloseCode.UNSUPPORTED, "unreadable_message")
 
     def carrier_data(self, data: bytes) -> None:
         """Control connections carry messages only."""
-        self.pipe.close(CloseCode.CUT, "binary_message")
+        self.pipe.close(CloseCode.UNSUPPORTED, "binary_message")
 
     def carrier_pause(self) -> None:
         """The line is full: messages are few and small, and the carrier bounds what it keeps."""
@@ -87,7 +87,7 @@ class Control:
         self._owner.gone(self, exc)
 
     def _send(self, message: dict[str, object]) -> None:
-        self.pipe.send_text(json.dumps(message, separators=(",", ":")))
+        self.pipe.send_message(json.dumps(message, separators=(",", ":")))
 
 
 class Controls:

@@ -11,8 +11,9 @@ from panelgate.clock import Clock
 from panelgate.errors import Refused
 from panelgate.log import get_logger
 from panelgate.tickets import CIRCUIT_SECONDS, SKEW_SECONDS, CircuitTicket
+from panelgate.wsframes import CloseCode
 from relay.limits import Budget
-from relay.splice import CloseCode, Half, Pipe, Splice
+from relay.splice import AGENT_REFUSED, AGENT_TIMEOUT, CUT, Half, Pipe, Splice
 
 log = get_logger(__name__)
 
@@ -80,7 +81,7 @@ class Rendezvous:
         join = secrets.token_urlsafe(JOIN_BYTES)
 
         def late() -> None:
-            splice.end("agent_timeout", CloseCode.AGENT_TIMEOUT)
+            splice.end("agent_timeout", AGENT_TIMEOUT)
 
         timer = self._call_later(self._budget.values.rendezvous_seconds, late)
         self._waiting[ticket.circuit_id] = _Waiting(splice, join, timer)
@@ -109,13 +110,13 @@ class Rendezvous:
         """The agent `device_id` won't open this circuit; ignored unless it is a waiting one of that device."""
         waiting = self._waiting.get(circuit_id)
         if waiting is not None and waiting.splice.device_id == device_id:
-            waiting.splice.end(f"agent_refused:{code[:40]}", CloseCode.AGENT_REFUSED)
+            waiting.splice.end(f"agent_{_word(code)}", AGENT_REFUSED)
 
     def cut(self, circuit_id: str, reason: str) -> bool:
         """End one circuit; whether it was there."""
         splice = self._circuits.get(circuit_id)
         if splice is not None:
-            splice.end(f"cut:{reason[:40]}", CloseCode.CUT)
+            splice.end(f"cut_{_word(reason)}", CUT)
         return splice is not None
 
     def cut_device(self, device_id: str, reason: str) -> int:
@@ -143,3 +144,8 @@ class Rendezvous:
         self._budget.give_circuit(device_id)
         self.ended_bytes += splice.bytes
         log.info("circuit ended", circuit=circuit_id, device=device_id, reason=reason, bytes=splice.bytes)
+
+
+def _word(text: str) -> str:
+    """At most 40 letters, digits and underscores: what a close frame may carry as a code."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in text[:40])

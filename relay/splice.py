@@ -5,22 +5,19 @@ most one read buffer and one write buffer are held for each direction.
 """
 
 from collections.abc import Callable
-from enum import IntEnum, StrEnum
-from typing import Protocol
+from enum import StrEnum
+from typing import Final, Protocol
 
+from panelgate.wsframes import CloseCode
 from relay.limits import Budget
 
-
-class CloseCode(IntEnum):
-    """WebSocket close codes (RFC 6455 7.4.2: 4000 to 4999 are private use). The reason is a word for machines."""
-
-    ENDED = 1000
-    GOING_AWAY = 1001
-    CUT = 4001
-    AGENT_TIMEOUT = 4002
-    AGENT_REFUSED = 4003
-    PEER_LOST = 4004
-    REPLACED = 4005
+# How a circuit's end is told to its two sides. The reason beside it is a word for machines; the web proxy takes POLICY
+# for "refused" and TRY_LATER for "not there now" (panelgate.circuit).
+ENDED: Final = CloseCode.NORMAL
+CUT: Final = CloseCode.POLICY
+AGENT_REFUSED: Final = CloseCode.POLICY
+AGENT_TIMEOUT: Final = CloseCode.TRY_LATER
+PEER_LOST: Final = CloseCode.TRY_LATER
 
 
 class Pipe(Protocol):
@@ -88,7 +85,7 @@ class Half:
 
     def carrier_message(self, text: str) -> None:
         """Circuits carry bytes only: a text message is a mistake of the peer."""
-        self._splice.end("text_message", CloseCode.CUT)
+        self._splice.end("text_message", CUT)
 
     def carrier_closed(self, exc: Exception | None) -> None:
         """This side's connection is gone."""
@@ -155,7 +152,7 @@ class Splice:
     def lost(self, half: Half, exc: Exception | None) -> None:
         """One side's connection is gone: so is the circuit."""
         reason = f"{half.side}_{'left' if exc is None else 'lost'}"
-        self.end(reason, CloseCode.ENDED if exc is None else CloseCode.PEER_LOST)
+        self.end(reason, ENDED if exc is None else PEER_LOST)
 
     def end(self, reason: str, code: CloseCode) -> None:
         """Close whatever is open, once. `reason` is a word that both sides see."""

@@ -4,9 +4,9 @@ import pytest
 
 from panelgate.errors import Refused, Unavailable
 from panelgate.tickets import ControlTicket
+from panelgate.wsframes import CloseCode
 from relay.control import Controls, Presence
 from relay.limits import LimitValues
-from relay.splice import CloseCode
 from tests.fakes.relay_carrier import FakeCarrier
 
 
@@ -41,7 +41,7 @@ def test_a_newer_connect_replaces_an_older_one_without_a_down() -> None:
     older = table.controls.add(ticket(1), first, "", 0)
     newer = table.controls.add(ticket(2), second, "", 0)
     assert first.messages == [{"type": "leave", "reason": "replaced"}]
-    assert first.closed == (CloseCode.REPLACED, "replaced")
+    assert first.closed == (CloseCode.POLICY, "replaced")
     older.carrier_closed(None)
     assert table.controls.of("d1") is newer
     assert table.states() == [("up", 1), ("up", 2)]

@@ -5,9 +5,10 @@ import pytest
 from panelgate.clock import FakeClock
 from panelgate.errors import Refused
 from panelgate.tickets import CircuitTicket
+from panelgate.wsframes import CloseCode
 from relay.limits import Budget, LimitValues
 from relay.rendezvous import Rendezvous
-from relay.splice import CloseCode
+from relay.splice import AGENT_REFUSED, AGENT_TIMEOUT, CUT
 from tests.fakes.relay_carrier import FakeCarrier, FakeTimers
 
 TICKET = CircuitTicket("c1", "a1", "u1", "s1", "d1", ("hmi",), False, "w1", "ff", "r1", 0)
@@ -44,7 +45,7 @@ def test_the_agent_does_not_come() -> None:
     join = table.open()
     assert table.timers.handles[0].seconds == LimitValues().rendezvous_seconds
     table.timers.pass_time()
-    assert table.left.closed == (CloseCode.AGENT_TIMEOUT, "agent_timeout")
+    assert table.left.closed == (AGENT_TIMEOUT, "agent_timeout")
     assert (len(table.rendezvous), table.rendezvous.waiting, table.budget.circuits) == (0, 0, 0)
     with pytest.raises(Refused):
         table.join(join)
@@ -91,7 +92,7 @@ def test_an_agents_refusal_reaches_the_web_proxy() -> None:
     table.rendezvous.refuse("d2", "c1", "not_mine")
     assert table.left.closed is None
     table.rendezvous.refuse("d1", "c1", "ticket_expired")
-    assert table.left.closed == (CloseCode.AGENT_REFUSED, "agent_refused:ticket_expired")
+    assert table.left.closed == (AGENT_REFUSED, "agent_ticket_expired")
 
 
 def test_a_joined_circuit_can_not_be_refused() -> None:
@@ -108,7 +109,7 @@ def test_cutting_a_device_cuts_its_circuits_only() -> None:
     table.open("c2", carrier=FakeCarrier())
     table.open("c3", "d2", other)
     assert table.rendezvous.cut_device("d1", "revoked") == 2
-    assert table.left.closed == table.right.closed == (CloseCode.CUT, "cut:revoked")
+    assert table.left.closed == table.right.closed == (CUT, "cut_revoked")
     assert other.closed is None
     assert not table.rendezvous.cut("c1", "again")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from relay.limits import Budget, LimitValues
-from relay.splice import CloseCode, Splice
+from relay.splice import AGENT_TIMEOUT, ENDED, PEER_LOST, Splice
 from tests.fakes.relay_carrier import FakeCarrier
 
 
@@ -76,9 +76,9 @@ def test_a_slow_side_pauses_the_other_only() -> None:
 
 @pytest.mark.parametrize(
     ("error", "reason", "code"),
-    [(None, "agent_left", CloseCode.ENDED), (OSError(), "agent_lost", CloseCode.PEER_LOST)],
+    [(None, "agent_left", ENDED), (OSError(), "agent_lost", PEER_LOST)],
 )
-def test_one_side_gone_ends_the_other_once(error: Exception | None, reason: str, code: CloseCode) -> None:
+def test_one_side_gone_ends_the_other_once(error: Exception | None, reason: str, code: int) -> None:
     table = Table()
     table.join()
     table.agent.carrier_closed(error)
@@ -90,9 +90,9 @@ def test_one_side_gone_ends_the_other_once(error: Exception | None, reason: str,
 def test_ending_forgets_early_bytes() -> None:
     table = Table()
     table.webproxy.carrier_data(b"secret")
-    table.splice.end("agent_timeout", CloseCode.AGENT_TIMEOUT)
+    table.splice.end("agent_timeout", AGENT_TIMEOUT)
     assert table.budget.early_bytes == 0
-    assert table.left.closed == (CloseCode.AGENT_TIMEOUT, "agent_timeout")
+    assert table.left.closed == (AGENT_TIMEOUT, "agent_timeout")
 
 
 def test_a_text_message_ends_the_circuit() -> None:

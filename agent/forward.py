@@ -1,0 +1,129 @@
+"""What happens to a stream that a web proxy opened: policy, limits, dial, join. It is decided anew each time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final
+
+from agent import policy
+from agent.dial import DialFailed, dial
+from agent.targets import Service, Targets
+from panelgate.frames import StreamError
+from panelgate.joining import join
+from panelgate.log import get_logger
+from panelgate.stream import Stream
+from panelgate.tasks import spawn
+
+log = get_logger(__name__)
+
+PER_SERVICE: Final = 16  # connections at once: the web servers of PLCs have few sockets, some only eight
+PER_DEVICE: Final = 256  # connections at once through this agent: 1 MiB of windows each at the very worst
+# Two hours: a VNC screen on which nothing moves says nothing; who left is found by the session's own limit.
+IDLE_SECONDS: Final = 2 * 3600.0
+
+Dial = Callable[[Service], Awaitable[asyncio.Transport]]
+
+
+class Forwarder:
+    """Opens targets for streams. `own` gives this machine's addresses at the time of asking."""
+
+    def __init__(
+        self,
+        targets: Targets,
+        owner: policy.OwnerPolicy,
+        own: Callable[[], frozenset[policy.Address]],
+        *,
+        refresh: Callable[[], Awaitable[None]] | None = None,
+        dial: Dial = dial,
+        per_service: int = PER_SERVICE,
+        per_device: int = PER_DEVICE,
+        idle: float = IDLE_SECONDS,
+    ) -> None:
+        self._targets = targets
+        self._owner = owner
+        self._own = own
+        self._refresh = refresh
+        self._dial = dial
+        self._per_service = per_service
+        self._per_device = per_device
+        self._idle = idle
+        self._open: Counter[str] = Counter()
+        self.bytes = 0
+        self.refused = 0
+
+    @property
+    def connections(self) -> int:
+        """Connections to targets, open or being opened."""
+        return self._open.total()
+
+    def on_stream(self, stream: Stream, service_id: str, granted: Collection[str], circuit_id: str) -> None:
+        """A stream was opened by a peer whose ticket grants the services `granted`."""
+        if not policy.in_ticket(service_id, granted):
+            self._refuse(stream, service_id, circuit_id, StreamError.REFUSED, "not_in_ticket")
+        elif (service := self._targets.service(service_id)) is not None:
+            self._open_target(stream, service, circuit_id)
+        elif self._refresh is not None:
+            # The ticket is newer than our list: the service was made a moment ago, and its news is on its way.
+            spawn("late service", self._look_again(stream, service_id, circuit_id, self._refresh))
+        else:
+            self._refuse(stream, service_id, circuit_id, StreamError.UNKNOWN_SERVICE, "unknown_service")
+
+    async def _look_again(
+        self, stream: Stream, service_id: str, circuit_id: str, refresh: Callable[[], Awaitable[None]]
+    ) -> None:
+        try:
+            await refresh()
+        finally:
+            service = self._targets.service(service_id)
+            if service is None:
+                self._refuse(stream, service_id, circuit_id, StreamError.UNKNOWN_SERVICE, "unknown_service")
+            elif not stream.is_closing():
+                self._open_target(stream, service, circuit_id)
+
+    def _open_target(self, stream: Stream, service: Service, circuit_id: str) -> None:
+        code, reason = self._decide(service)
+        if code is not None:
+            self._refuse(stream, service.id, circuit_id, code, reason)
+            return
+        self._open[service.id] += 1
+        spawn("forward", self._forward(stream, service, circuit_id))
+
+    def _refuse(self, stream: Stream, service_id: str, circuit_id: str, code: StreamError, reason: str) -> None:
+        self.refused += 1
+        log.warning("stream refused", circuit=circuit_id, service=service_id, code=code.name, reason=reason)
+        stream.reset(code, reason)
+
+    def _decide(self, service: Service) -> tuple[StreamError | None, str]:
+        """Why this service may not be dialled now; (None, ...) when it may."""
+        rules = policy.Rules(self._targets.configuration.lan, self._owner, self._own())
+        decision = policy.decide(service.host, service.port, rules)
+        if not decision:
+            return StreamError.REFUSED, decision.reason
+        if self._open[service.id] >= self._per_service:
+            return StreamError.LIMIT, f"{self._per_service} connections to this service are open"
+        if self.connections >= self._per_device:
+            return StreamError.LIMIT, f"{self._per_device} connections through this agent are open"
+        return None, decision.reason
+
+    async def _forward(self, stream: Stream, service: Service, circuit_id: str) -> None:
+        event = log.bind(circuit=circuit_id, service=service.id, host=service.host, port=service.port)
+        joined = None
+        try:
+            transport = await self._dial(service)
+            if stream.is_closing():
+                transport.abort()
+                return
+            joined = join(stream, transport, idle=self._idle)
+            await asyncio.wait([joined.done])
+        except DialFailed as error:
+            event.info("dial failed", code=error.code.name, detail=error.text)
+            stream.reset(error.code, error.text)
+        except BaseException:
+            stream.reset(StreamError.INTERNAL)
+            raise
+        finally:
+            self._open[service.id] -= 1
+            if not self._open[service.id]:
+                del self._open[service.id]
+            if joined is not None:
+                self.bytes += joined.a_to_b + joined.b_to_a
