@@ -8,37 +8,26 @@ certificate, fetched over a connection that nothing vouches for yet, before it s
 Only a hash of the first part is stored; 128 random bits need no slow hash.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
-import re
 import secrets
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from panelgate.errors import BadInput
+from panelgate import introduction
+from panelgate.introduction import ACTIVATION, JOIN
 
-ACTIVATION: Final = "pgk"
-JOIN: Final = "pgj"
+__all__ = ["ACTIVATION", "JOIN", "make", "stored_hash"]
 SECRET_BYTES: Final = 16
-CA_BYTES: Final = 20
-_TEXT: Final = re.compile(r"(pgk|pgj)-([a-z2-7]{26})-([a-z2-7]{32})")
-
-
-def _base32(data: bytes) -> str:
-    return base64.b32encode(data).decode().rstrip("=").lower()
-
-
-def ca_part(ca: x509.Certificate) -> str:
-    """The 32 characters that name an authority's certificate."""
-    return _base32(hashlib.sha256(ca.public_bytes(Encoding.DER)).digest()[:CA_BYTES])
 
 
 def make(kind: str, ca: x509.Certificate) -> tuple[str, str]:
     """A new secret of `kind` ("pgk" or "pgj"): (the text to show once, the hash to store)."""
-    secret = _base32(secrets.token_bytes(SECRET_BYTES))
-    return f"{kind}-{secret}-{ca_part(ca)}", _hash(secret)
+    secret = base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").lower()
+    return f"{kind}-{secret}-{introduction.ca_part(ca)}", _hash(secret)
 
 
 def stored_hash(kind: str, text: str) -> str:
@@ -46,10 +35,7 @@ def stored_hash(kind: str, text: str) -> str:
 
     Raises BadInput(bad_key) when the text is no secret of this kind.
     """
-    match = _TEXT.fullmatch(text.strip().lower())
-    if match is None or match[1] != kind:
-        raise BadInput("bad_key", "This is not a complete key. Copy it again, from the first letter to the last.")
-    return _hash(match[2])
+    return _hash(introduction.tidy(text, kind).split("-")[1])
 
 
 def _hash(secret: str) -> str:

@@ -10,7 +10,7 @@ from cryptography import x509
 from access import activation, audit, authority
 from access.db import Store, Unit
 from access.models.base import new_id
-from access.models.machines import JoinToken, Relay
+from access.models.machines import JoinToken
 from panelgate.errors import BadInput, PanelgateError, Refused, Unavailable
 from panelgate.pki import Authority, Peer, Role
 
@@ -45,8 +45,6 @@ def join(
             ident = new_id()
             names = dns_names if kind is Role.RELAY else ()
             certificate = authority.issue(unit, ca, csr, kind, ident, names=names)
-            if kind is Role.RELAY:
-                unit.add(Relay(id=ident, joined=unit.now, url="", version="", circuits=0, devices=0, bytes=0))
             claimed = authority.claimed_subject(csr)
             facts = {"role": str(kind), "id": ident, "names": list(names)} | ({"claimed": claimed} if claimed else {})
             audit.append(unit, "role.join", address=address, facts=facts)

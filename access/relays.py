@@ -20,7 +20,9 @@ def register(unit: Unit, relay_id: str, url: str, version: str) -> Relay:
     parts = urlsplit(url)
     if parts.scheme != "wss" or not parts.hostname or parts.username or parts.query or parts.fragment or len(url) > 255:
         raise BadInput("bad_url", "A relay's address looks like wss://relay.example.com.", {"url": url[:255]})
-    relay = unit.need(Relay, relay_id)
+    relay = unit.get(Relay, relay_id) or unit.add(
+        Relay(id=relay_id, joined=unit.now, url="", version="", circuits=0, devices=0, bytes=0)
+    )
     relay.url = url.rstrip("/")
     relay.version = version[:32]
     relay.registered = unit.now

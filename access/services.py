@@ -17,6 +17,7 @@ from panelgate.log import Secret
 from panelgate.names import host_label
 
 SERVICES_LIMIT: Final = 64  # of one device; the configuration must stay small enough for a metered line
+RESERVED_SLUG: Final = "proxy"  # deep links have it where a service's slug would stand
 PASSWORD_LENGTH: Final = 128  # characters; VNC uses eight of them, RDP up to 127
 
 
@@ -100,6 +101,8 @@ def create(unit: Unit, keyring: Keyring, actor: Actor, device: Device, fields: F
     """
     account = unit.lock()
     slug = devices.new_slug(fields.slug, fields.name)
+    if slug == RESERVED_SLUG:
+        raise BadInput("bad_slug", f"“{slug}” is a word of deep links. Choose another short name.", {"slug": slug})
     if unit.find(Service, Service.device_id == device.id, Service.slug == slug) is not None:
         raise BadInput("slug_taken", "This device has a service of that short name.", {"slug": slug}, status=409)
     if unit.count(Service, Service.device_id == device.id) >= SERVICES_LIMIT:

@@ -17,6 +17,7 @@ from panelgate.errors import BadInput
 STATUSES: Final = ("online", "offline", "never")
 RECENT: Final = 20  # connections on a device's page
 QUERY_LENGTH: Final = 100
+LARGEST_PAGE: Final = 500  # devices in one answer
 
 
 def service_summary(service: Service) -> dict[str, Any]:
@@ -29,15 +30,28 @@ def service_summary(service: Service) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def device_list(unit: Unit, rights: Rights, *, q: str = "", status: str = "") -> list[dict[str, Any]]:
-    """The devices a user may see, by name. `q` is looked for in names, sites, serials; `status` is one of STATUSES."""
+def device_list(
+    unit: Unit, rights: Rights, *, q: str = "", status: str = "", limit: int = LARGEST_PAGE, offset: int = 0
+) -> dict[str, Any]:
+    """A page of the devices a user may see, by name: {devices, total, counts}.
+
+    `q` is looked for in names, sites and serials; `status` is one of STATUSES. `total` counts what matches both,
+    `counts` what matches `q`, by status.
+    """
     if status and status not in STATUSES:
         raise BadInput("bad_status", "The status is online, offline or never.", {"known": list(STATUSES)})
     rows = unit.all(Device, Device.deleted.is_(None), order=(Device.name, Device.slug))
     words = q[:QUERY_LENGTH].casefold().split()
     seen = [device for device in rows if rights.may("device.see", device.id) and _matches(device, words)]
-    found = _summaries(unit, rights, seen)
-    return [summary for summary in found if not status or summary["status"] == status]
+    present = {row.device_id: row for row in unit.all(Presence)}
+    state = {device.id: presence.status(present.get(device.id))[0] for device in seen}
+    counts = {word: sum(1 for value in state.values() if value == word) for word in STATUSES}
+    chosen = [device for device in seen if not status or state[device.id] == status]
+    return {
+        "devices": _summaries(unit, rights, chosen[offset : offset + limit]),
+        "total": len(chosen),
+        "counts": counts | {"all": len(seen)},
+    }
 
 
 def _matches(device: Device, words: Sequence[str]) -> bool:
@@ -52,9 +66,10 @@ def device_summary(unit: Unit, rights: Rights, device: Device) -> dict[str, Any]
 
 def _summaries(unit: Unit, rights: Rights, rows: Sequence[Device]) -> list[dict[str, Any]]:
     offered: dict[str, list[Service]] = defaultdict(list)
-    for service in unit.all(Service, order=(Service.name, Service.slug)):
+    wanted = [device.id for device in rows]
+    for service in unit.all(Service, Service.device_id.in_(wanted), order=(Service.name, Service.slug)):
         offered[service.device_id].append(service)
-    present = {row.device_id: row for row in unit.all(Presence)}
+    present = {row.device_id: row for row in unit.all(Presence, Presence.device_id.in_(wanted))}
     opened: dict[str, list[Connection]] = defaultdict(list)
     for connection in unit.all(Connection, Connection.ended.is_(None), order=Connection.started):
         opened[connection.device_id].append(connection)

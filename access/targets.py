@@ -75,7 +75,9 @@ def parse_lan(networks: Sequence[str], *, loopback: bool = False) -> tuple[str, 
     for text in networks:
         network = _network(text)
         if network.is_loopback and not loopback:
-            raise BadInput("bad_lan", f"{network} is the agent's own host. Declare the machine's LAN.", {"network": text})
+            raise BadInput(
+                "bad_lan", f"{network} is the agent's own host. Declare the machine's LAN.", {"network": text}
+            )
         if str(network) not in found:
             found.append(str(network))
     return tuple(found)
@@ -185,13 +187,11 @@ def check_path(path: str) -> str:
 def check_tls(protocol: str, verify: str | None, pin: str | None) -> tuple[str, str | None]:
     """Return (verify, pin) for a service; None for `verify` means the strictest the protocol has.
 
+    Only https has a certificate to check; what is said of it for other protocols means nothing.
+
     A pin is the SHA-256 of the certificate in hex, colons allowed. Raises BadInput: bad_tls_verify, bad_tls_pin.
     """
     if protocol != "https":
-        if verify not in (None, "none") or pin:
-            raise BadInput(
-                "bad_tls_verify", "Only an https service has a certificate to check.", {"protocol": protocol}
-            )
         return "none", None
     verify = verify or "ca"
     if verify not in TLS_VERIFY:
