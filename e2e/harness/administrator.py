@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyotp
@@ -38,7 +39,9 @@ class Administrator:
             async with AccessClient(f"https://127.0.0.1:{self._installation.access_port}", self._identity) as access:
                 return await access.call(method, path, json=json, session=self.token if session else None)
 
-        return asyncio.run(run())
+        # In a thread of its own: Playwright's synchronous API keeps an event loop running in the test's.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, run()).result()
 
     @classmethod
     def set_up(cls, installation: Installation, account: str = "acme", user: str = "ada") -> Administrator:
@@ -50,6 +53,13 @@ class Administrator:
         }  # fmt: skip
         self.token = self.call("POST", "/webproxy/v1/setup", body, session=False)["session_token"]
         self.enrol()
+        return self
+
+    @classmethod
+    def of_session(cls, installation: Installation, person: Person, token: str) -> Administrator:
+        """The API with a session that the person's browser has."""
+        self = cls(installation, person)
+        self.token = token
         return self
 
     def enrol(self) -> None:
