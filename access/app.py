@@ -13,15 +13,18 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from access import audit, lockout, sessions
-from access.api import admin_people, general, webproxy_people
+from access import audit, lockout, sessions, sweeper
+from access.api import admin_machines, admin_people, agent, general, relay, webproxy_machines, webproxy_people
+from access.api.open import router as open_router
 from access.kernel import Kernel
 from panelgate.errors import BadInput, Broken, PanelgateError, Unavailable
 from panelgate.log import get_logger
 
 log = get_logger("access.app")
 
-BODY_LIMIT = 64 * 1024  # bytes; the largest request of the API is a relay's report
+BODY_LIMIT = 64 * 1024  # bytes; what anybody may send
+REPORT_LIMIT = 1024 * 1024  # bytes; a relay's report has about 150 for each of its devices
+LARGE_BODIES = frozenset({"/relay/v1/report", "/webproxy/v1/connections/report"})
 SWEEP_SECONDS = 30.0  # how late the end of an idle session may show
 
 # One line for each module of access/api that has a `router`.
@@ -29,6 +32,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     general.router,
     webproxy_people.router,
     admin_people.router,
+    open_router,
+    agent.router,
+    relay.router,
+    webproxy_machines.router,
+    admin_machines.router,
 )
 
 
@@ -37,10 +45,12 @@ def create_app(kernel: Kernel) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(sweeper.tidy, kernel)  # without a ticket key no call of an agent can be answered
         async with asyncio.TaskGroup() as group:
-            sweeping = group.create_task(_sweep_forever(kernel))
+            sweeping = [group.create_task(_sweep_forever(kernel)), group.create_task(sweeper.run(kernel))]
             yield
-            sweeping.cancel()
+            for task in sweeping:
+                task.cancel()
         kernel.store.close()
 
     # No pages with the interactive document: they load scripts from other hosts.
@@ -118,7 +128,7 @@ async def _on_bug(request: Request, error: Exception) -> JSONResponse:
 
 
 class BodyLimit:
-    """Refuses request bodies above BODY_LIMIT, whether their length is announced or not."""
+    """Refuses request bodies above a limit, whether their length is announced or not."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -128,8 +138,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = REPORT_LIMIT if scope["path"] in LARGE_BODIES else BODY_LIMIT
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > BODY_LIMIT:
+        if not announced.isdigit() or int(announced) > limit:
             await _answer(BadInput("too_large", "The request is too large.", status=413))(scope, receive, send)
             return
         got = 0
@@ -138,7 +149,7 @@ class BodyLimit:
             nonlocal got
             message = await receive()
             got += len(message.get("body", b""))
-            if got > BODY_LIMIT:
+            if got > limit:
                 raise HTTPException(413)
             return message
 

@@ -18,7 +18,7 @@ from panelgate.pki import Peer, Role
 FROM_WEBPROXY = Depends(caller(Role.WEBPROXY))
 router = APIRouter(prefix="/webproxy/v1", tags=["web proxy: machines"], dependencies=[FROM_WEBPROXY])
 
-REPORTS_LIMIT = 500  # connections in one report; the body's limit is about that many
+REPORTS_LIMIT = 4000  # connections in one report; the body's limit is about that many
 
 ThisWebproxy = Annotated[Peer, FROM_WEBPROXY]
 Token = Annotated[str, Field(max_length=200)]
