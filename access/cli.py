@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 import uvicorn
 
-from access import authority, schema, setup
+from access import authority, demo, devices, joining, relays, schema, setup
 from access.db import Store
 from access.kernel import AUTHORITY_FOLDER, IDENTITY_FOLDER, KEY_FILE, Kernel, database_address, open_kernel
 from access.keyring import Keyring
+from access.models.machines import Relay
+from access.models.people import Account
 from panelgate import log
 from panelgate.clock import Clock
-from panelgate.errors import Broken
-from panelgate.pki import Identity
+from panelgate.errors import BadInput, Broken
+from panelgate.pki import Identity, Role
 from panelgate.settings import AccessSettings
 
 KEEP_ALIVE_SECONDS = 75  # longer than the web proxy keeps an idle connection, so that it is never us who closes first
@@ -56,9 +59,7 @@ def opened(settings: AccessSettings) -> Kernel:
 def identity_of(kernel: Kernel) -> Identity:
     """The server's own certificate, renewed when that is due."""
     names = kernel.settings.names.split(",")
-    return authority.server_identity(
-        kernel.data / IDENTITY_FOLDER, kernel.authority, names, kernel.clock.now()
-    )
+    return authority.server_identity(kernel.data / IDENTITY_FOLDER, kernel.authority, names, kernel.clock.now())
 
 
 @group.command()
@@ -89,6 +90,51 @@ def setup_code() -> None:
         click.echo(setup.new_code(kernel))
     finally:
         kernel.store.close()
+
+
+@group.command("join-token")
+@click.option("--role", type=click.Choice([str(role) for role in joining.ROLES]), required=True, help="Who joins.")
+def join_token(role: str) -> None:
+    """Print a one-time token with which a relay or web proxy joins; it is good for a day."""
+    kernel = opened(_settings())
+    try:
+        with kernel.store.operator(write=True) as unit:
+            token, _ = joining.new_token(unit, kernel.authority.certificate, Role(role))
+    finally:
+        kernel.store.close()
+    click.echo(token)
+
+
+@group.command("add-demo")
+def add_demo() -> None:
+    """Add the demonstration machine; print its account, slug and activation key as JSON (null when it is enrolled)."""
+    kernel = opened(_settings())
+    try:
+        made = demo.add(kernel.store, kernel.keyring, kernel.authority)
+    finally:
+        kernel.store.close()
+    click.echo(json.dumps(made))
+
+
+@group.command()
+@click.argument("machine", metavar="ACCOUNT/DEVICE")
+@click.option("--relay", "address", required=True, help="Address of the relay it is to use, as wss://…")
+def move(machine: str, address: str) -> None:
+    """Send a machine to another relay; its agent connects there within seconds."""
+    kernel = opened(_settings())
+    account, _, slug = machine.partition("/")
+    try:
+        with kernel.store.operator(write=True) as unit:
+            owner, relay = unit.find(Account, Account.slug == account), unit.find(Relay, Relay.url == address)
+            if owner is None or relay is None:
+                raise BadInput(
+                    "not_found", "There is no such account or relay.", {"account": account, "relay": address}
+                )
+            bound = unit.bind(owner.id)
+            relays.move(bound, devices.by_slug(bound, slug), relay.id)
+    finally:
+        kernel.store.close()
+    click.echo(f"{machine} moves to {address}.")
 
 
 @group.command()

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from access import audit
-from access.db import Unit
+from access.db import Store, Unit
 from access.models.machines import Device, Presence, Relay
 from panelgate.errors import BadInput, Unavailable
 
@@ -80,6 +80,7 @@ def assign(unit: Unit, presence: Presence) -> Relay:
 def move(unit: Unit, device: Device, relay_id: str) -> None:
     """Operator: send a device to another relay. Its agent connects there before it leaves the old one.
 
+    It is written down here and carried out by `push_moves`, so that a command line can ask for it as well.
     BadInput(relay_dead) when that relay does not report.
     """
     relay = unit.need(Relay, relay_id)
@@ -87,7 +88,21 @@ def move(unit: Unit, device: Device, relay_id: str) -> None:
         raise BadInput("relay_dead", "That relay is not running. Choose one that is.", {"relay": relay.url})
     presence_of(unit, device).wanted_relay_id = relay.id
     audit.append(unit, "device.move", device_id=device.id, device=device.slug, facts={"relay": relay.url})
-    unit.publish({"type": "device.cut", "device_id": device.id, "reason": "moved"})
+
+
+def push_moves(store: Store) -> int:
+    """Ask the agents that are to move to connect anew; how many. One that is connecting already is left alone."""
+    with store.operator() as unit:
+        live = {relay.id for relay in unit.all(Relay) if is_live(relay, unit.now)}
+        waiting = unit.all(Presence, Presence.online.is_(True), Presence.wanted_relay_id.is_not(None))
+        due = [
+            row
+            for row in waiting
+            if row.wanted_relay_id in live and row.wanted_relay_id != row.up_relay_id and row.counter == row.up_counter
+        ]
+        for row in due:
+            unit.publish({"type": "device.cut", "device_id": row.device_id, "reason": "moved"})
+    return len(due)
 
 
 def presence_of(unit: Unit, device: Device) -> Presence:

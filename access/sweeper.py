@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from access import circuits, connections, handoffs, presence, service_sessions, signing
+from access import circuits, connections, handoffs, presence, relays, service_sessions, signing
 from access.db import Store
 from access.events import Event
 from access.kernel import Kernel
@@ -44,8 +44,9 @@ async def _attempt(name: str, step: Callable[[], None]) -> None:
 
 
 def liveness(store: Store) -> None:
-    """Devices of silent relays go offline, connections of silent web proxies end."""
+    """Devices of silent relays go offline, connections of silent web proxies end, devices to be moved are told."""
     presence.sweep(store)
+    relays.push_moves(store)
     connections.sweep(store)
 
 
