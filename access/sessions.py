@@ -192,8 +192,8 @@ def sweep(kernel: Kernel) -> int:
         open_rows = unit.all(
             UserSession, UserSession.ended.is_(None),
             or_(
-                UserSession.last_seen < now - limits.idle, UserSession.created < now - limits.absolute,
-                (UserSession.stage != "full") & (UserSession.created < now - STAGE_SECONDS),
+                UserSession.last_seen <= now - limits.idle, UserSession.created <= now - limits.absolute,
+                (UserSession.stage != "full") & (UserSession.created <= now - STAGE_SECONDS),
             ),
         )  # fmt: skip
         old = unit.all(UserSession, UserSession.ended < now - KEEP_SECONDS, limit=1000)

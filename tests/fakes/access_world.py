@@ -9,7 +9,8 @@ import httpx
 import pyotp
 
 from access import authority, schema, sessions, users
-from access.kernel import AUTHORITY_FOLDER, KEY_FILE, Kernel, open_kernel
+from access.db import Store
+from access.kernel import AUTHORITY_FOLDER, DATABASE_FILE, KEY_FILE, Kernel, open_kernel
 from access.keyring import Keyring
 from access.passwords import Hasher
 from panelgate import assertion
@@ -20,14 +21,18 @@ from panelgate.settings import AccessSettings
 PASSWORD = "correct horse 7"
 CLIENT = {"address": "203.0.113.7", "user_agent": "Firefox"}
 
-def make_kernel(folder: Path, clock: FakeClock, hasher: Hasher, **settings: Any) -> Kernel:
-    """The server's parts in `folder`; tables come from the migrations, as in real life."""
-    data = folder / "access"
+def make_data(data: Path) -> None:
+    """A data folder as `panelgate access init` makes it; tables come from the migrations, as in real life."""
     Keyring.create(data / KEY_FILE)
-    authority.create(data / AUTHORITY_FOLDER, clock.now())
-    made = open_kernel(AccessSettings(_env_file=None, data=data, **settings), clock, hasher)
-    schema.migrate(made.store)
-    return made
+    authority.create(data / AUTHORITY_FOLDER, FakeClock().now())
+    store = Store(str(data / DATABASE_FILE), FakeClock())
+    schema.migrate(store)
+    store.close()
+
+
+def make_kernel(data: Path, clock: FakeClock, hasher: Hasher, **settings: Any) -> Kernel:
+    """The server's parts over a data folder."""
+    return open_kernel(AccessSettings(_env_file=None, data=data, **settings), clock, hasher)
 
 
 ACTOR = users.Actor(None, "operator", "127.0.0.1")
