@@ -1,6 +1,7 @@
 """The commands of the demonstration machine."""
 
 import asyncio
+import os
 import signal
 import socket
 
@@ -50,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), backlog=128)
     except OSError as error:
         raise Unavailable(
-            "port_in_use", f"The HMI cannot listen on {host} port {port}: {error.strerror or error}."
+            "port_in_use", f"The HMI cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}."
         ) from error
 
 
