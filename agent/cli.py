@@ -82,7 +82,7 @@ def enrol_command(
         if allow or only:
             state.save_owner(OwnerPolicy(_networks(allow), _networks(only) if only else None))
         wish = Wish(
-            click.get_text_stream("stdin").readline() if key == "-" else key,
+            sys.stdin.readline() if key == "-" else key,
             access,
             serial or machine_serial(directory),
             tuple(str(network) for network in networks) or connected_lans(),

@@ -26,7 +26,7 @@ LEAVE_REASONS: Final = frozenset({"moved", "replaced", "revoked", "shutdown"})
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How a control connection ended: `reason` is one of LEAVE_REASONS, or "lost"."""
+    """How a control connection ended: `reason` is one of LEAVE_REASONS, "closed" (by us) or "lost"."""
 
     reason: str
     detail: str = ""
@@ -39,6 +39,7 @@ class Control:
         self._on_open = on_open
         self._on_config = on_config
         self._asked_to_leave: str | None = None
+        self._closed = False
         self.carrier: Carrier | None = None
         self.left: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
 
@@ -49,6 +50,7 @@ class Control:
 
     def close(self) -> None:
         """Leave politely."""
+        self._closed = True
         if self.carrier is not None:
             self.carrier.close()
 
@@ -86,6 +88,8 @@ class Control:
         if not self.left.done():
             if self._asked_to_leave is not None:
                 self.left.set_result(Left(self._asked_to_leave))
+            elif self._closed:
+                self.left.set_result(Left("closed"))
             else:
                 self.left.set_result(Left("lost", str(exc or "closed by the relay")))
 

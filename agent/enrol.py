@@ -32,7 +32,7 @@ class Wish:
 async def enrol(wish: Wish, state: State, clock: Clock | None = None) -> Enrolment:
     """Enrol with the installation at `wish.access` and fill `state`. PanelgateError with a message for people.
 
-    Codes: bad_key, not_https, wrong_ca, clock_skew, access_down, bad_answer, key_unknown, key_used, key_expired, ...
+    Codes: those of `introduction`, bad_answer, wrong_key, key_used, key_withdrawn, key_expired, serial_bound
     """
     clock = clock or Clock()
     secret = introduction.tidy(wish.key, introduction.ACTIVATION)
@@ -71,9 +71,7 @@ async def enrol(wish: Wish, state: State, clock: Clock | None = None) -> Enrolme
         ) from error
     peer = verify_issued(certificate, authority, clock.now())
     if (peer.role, peer.id) != (Role.AGENT, device_id) or certificate.public_key() != key.public_key():
-        raise Refused(
-            "wrong_certificate", "The access server issued a certificate for somebody else. Nothing was kept."
-        )
+        raise Refused("wrong_certificate", "The certificate that came is for somebody else. Nothing was kept.")
     Targets(device_id).accept(token, verifier)
     state.save_identity(Identity(Role.AGENT, device_id, key, certificate, authority))
     state.save_ticket_keys(keys)

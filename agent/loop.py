@@ -118,6 +118,8 @@ class Agent:
             self.status.set("revoked")
             return self._backoff.longest()
         log.info("relay left", reason=left.reason, detail=left.detail, seconds=round(lasted, 1))
+        if left.reason == "closed":
+            return 0.0
         if left.reason == "lost":
             self.status.failed(f"The connection to the relay was lost ({left.detail}).")
         return self._backoff.failed(lasted)
@@ -132,9 +134,7 @@ class Agent:
             ticket, wanted = str(answer["ticket"]), int(answer["config_version"])
             self._take_keys(answer["ticket_keys"])
         except (KeyError, TypeError, ValueError) as error:
-            raise Unavailable(
-                "bad_answer", "The access server's answer makes no sense. Is it of our release?"
-            ) from error
+            raise Unavailable("bad_answer", "The access server's answer makes no sense to this agent.") from error
         if wanted != self.targets.version:
             await self._fetch_config()
         self._relay = (relay_id, relay_url)
@@ -229,6 +229,9 @@ class Agent:
         older, self._client = self._client, AccessClient(self._enrolment.access, self._identity, clock=self._clock)
         await older.aclose()
         log.info("certificate renewed", until=certificate.not_valid_after_utc.isoformat())
+        # Web proxies expect the older certificate until this agent has connected with the new one: do that now.
+        if self._control is not None:
+            self._control.close()
 
     # Odds
 

@@ -46,7 +46,7 @@ class Reporter:
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._client = client
-        self._url = url
+        self.url = url
         self._version = version
         self._clock = clock
         self._keys = keys
@@ -133,9 +133,7 @@ class Reporter:
             self.ready.set()
 
     async def _register(self) -> float:
-        answer = await self._client.call(
-            "POST", "/relay/v1/register", json={"url": self._url, "version": self._version}
-        )
+        answer = await self._client.call("POST", "/relay/v1/register", json={"url": self.url, "version": self._version})
         log.info("registered", relay=answer.get("relay_id"))
         seconds = answer.get("report_seconds")
         return float(seconds) if isinstance(seconds, int | float) and seconds > 0 else REPORT_SECONDS

@@ -129,12 +129,12 @@ class FakeAccess:
         self.devices[device.id] = device
         return device
 
-    def circuit_ticket(self, device: FakeDevice, webproxy: Identity, relay_id: str, **changes: Any) -> CircuitTicket:
+    def circuit_ticket(self, device: FakeDevice, webproxy: Identity, **changes: Any) -> CircuitTicket:
         """What a web proxy would be given for this device."""
         values: dict[str, Any] = {
             "circuit_id": uuid.uuid4().hex, "account_id": "a1", "user_id": "u1", "session_id": "s1",
             "device_id": device.id, "services": tuple(row["id"] for row in device.services), "read_only": False,
-            "webproxy_id": webproxy.id, "webproxy_fingerprint": webproxy.fingerprint, "relay_id": relay_id,
+            "webproxy_id": webproxy.id, "webproxy_fingerprint": webproxy.fingerprint, "relay_id": "relay-1",
             "expires": self.clock.now() + 120,
         }  # fmt: skip
         return CircuitTicket(**{**values, **changes})
@@ -249,7 +249,7 @@ class FakeAccess:
     def _enrol(self, data: dict[str, Any]) -> dict[str, Any]:
         device = next((d for d in self.devices.values() if d.key and d.key == data["key"]), None)
         if device is None:
-            raise Refused("key_unknown", "this activation key does not exist")
+            raise Refused("wrong_key", "this activation key does not exist")
         device.key = ""
         issued = self._issue(device, data["csr"])
         device.lan = device.lan or data["lan"]
