@@ -1,0 +1,142 @@
+"""Deep links in their three forms, and the portal's end of the hand-off to a service's origin.
+
+    /{account}/{device}
+    /{account}/{device}/{service}[/path?query]
+    /{account}/{device}/proxy/{ip}[:{port}]/{path}
+    /launch?host=...&n=...&state=...
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import unquote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from panelgate.errors import Refused
+from panelgate.names import Sites, slug_ok
+from webproxy.pages.api import JSON
+from webproxy.pages.problem import not_found, portal_problem
+from webproxy.pages.session import Visit, page
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_STATE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+PROXY = "proxy"
+
+
+@dataclass(frozen=True)
+class DeepLink:
+    """A deep link taken apart; `path` is as it was asked for, still percent-encoded, "" when the link names none."""
+
+    account: str
+    device: str
+    service: str | None = None
+    ip: str | None = None
+    port: int | None = None
+    path: str = ""
+
+    @property
+    def question(self) -> JSON:
+        """The body of the call that resolves it."""
+        wanted: JSON = {"account": self.account, "device": self.device}
+        if self.ip is not None:
+            return wanted | {"ip": self.ip} | ({"port": self.port} if self.port else {})
+        return wanted | ({"service": self.service} if self.service else {})
+
+
+def parse(raw_path: str) -> DeepLink | None:
+    """Take a percent-encoded path apart; None when it is no deep link."""
+    words = raw_path.split("/", 3)[1:]
+    if len(words) < 2:
+        return None
+    account, device = words[0].lower(), words[1].lower()
+    if not (slug_ok(account) and slug_ok(device)):
+        return None
+    rest = words[2] if len(words) > 2 else ""
+    if not rest:
+        return DeepLink(account, device)
+    service, slash, path = rest.partition("/")
+    if service == PROXY and slash:
+        target, slash, path = path.partition("/")
+        return _proxy(account, device, target, slash + path)
+    return DeepLink(account, device, service.lower(), path=slash + path) if slug_ok(service.lower()) else None
+
+
+def _proxy(account: str, device: str, target: str, path: str) -> DeepLink | None:
+    host, colon, port = unquote(target).partition(":")
+    try:
+        ip = str(ip_address(host))
+    except ValueError:
+        return None
+    if colon and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        return None
+    return DeepLink(account, device, ip=ip, port=int(port) if colon else None, path=path)
+
+
+def raw_path(request: Request) -> str:
+    """Return the path as the browser sent it: %2f stays %2f."""
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    text: str = raw.decode("latin-1")
+    return text.split("?", maxsplit=1)[0]
+
+
+def target(sites: Sites, found: JSON, path: str, query: str) -> str:
+    """Return the address on the service's origin: the link's own path, or else the service's start page."""
+    start = (found.get("service") or {}).get("path") or "/"
+    if path in {"", "/"} and not query:
+        path = start if start.startswith("/") else f"/{start}"
+    return sites.service_origin(found["host_label"]) + (path or "/") + (f"?{query}" if query else "")
+
+
+@page()
+async def deep_link(visit: Visit) -> Response:
+    """GET a deep link: to the panel, or to the machine's page when the link leaves a choice."""
+    wanted = parse(raw_path(visit.request))
+    if wanted is None:
+        return not_found()
+    found = await visit.api.portal("POST", "/resolve", wanted.question)
+    query = visit.request.scope.get("query_string", b"").decode("latin-1")
+    if wanted.service is None and wanted.ip is None:
+        return visit.go(_only_panel(visit, found) or f"/machines/{found['device']['slug']}")
+    if not found.get("service"):
+        return not_found()
+    return visit.go(target(visit.web.sites, found, wanted.path, query))
+
+
+def _only_panel(visit: Visit, found: JSON) -> str | None:
+    """Return the address of the machine's panel when it has exactly one that people are meant to see."""
+    panels = [s for s in found["device"].get("services", []) if s.get("kind") != "agent" and s.get("visible", True)]
+    if len(panels) != 1:
+        return None
+    return target(visit.web.sites, {"service": panels[0], "host_label": panels[0]["host_label"]}, "", "")
+
+
+@page()
+async def launch(visit: Visit) -> Response:
+    """GET /launch: give a service's origin a one-time code for this session (facts on HTTP proxying, section 2.3).
+
+    `host` is the origin's host (or its label alone); it goes to access, which knows its own hosts: nothing in the
+    address decides where the code is sent but a label below the apps domain.
+    """
+    host, nonce_hash, state = (visit.request.query_params.get(name, "") for name in ("host", "n", "state"))
+    sites = visit.web.sites
+    label = sites.label_of(host) or sites.label_of(sites.service_host(host))
+    if label is None or not _HASH.fullmatch(nonce_hash) or not _STATE.fullmatch(state):
+        return portal_problem(
+            "bad_link", 400, title="That link is not complete", happened="It does not name a panel of this installation.",
+            todo="Open the panel from the list of machines, or by its link.",
+        )  # fmt: skip
+    try:
+        answer = await visit.api.portal("POST", "/handoff", {"host_label": label, "nonce_hash": nonce_hash})
+    except Refused as error:
+        if error.code == "not_allowed":
+            return portal_problem(
+                "not_allowed", 403, title="You may not open this panel",
+                happened="You may see that this machine exists, but not watch or operate it.",
+                todo="Ask an administrator of your account for the permission.",
+            )  # fmt: skip
+        raise
+    return visit.go(f"{sites.service_origin(label)}/.pg/cb?{urlencode({'code': answer['code'], 'state': state})}")

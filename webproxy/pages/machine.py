@@ -1,0 +1,40 @@
+"""A machine's page: its services as large targets, what is open, recent connections, details."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from webproxy.pages.api import JSON
+from webproxy.pages.safety import with_next
+from webproxy.pages.session import Visit, page
+
+
+def deep_link(account: str, device: str, service: str | None = None) -> str:
+    """Return the path of a deep link."""
+    return f"/{account}/{device}" + (f"/{service}" if service else "")
+
+
+def grouped(device: JSON, *, manage: bool) -> tuple[list[JSON], list[JSON]]:
+    """Return the services of the LAN and those of the agent itself; hidden ones only for those who manage them."""
+    seen = [service for service in device.get("services", []) if manage or service.get("visible", True)]
+    return [s for s in seen if s.get("kind") != "agent"], [s for s in seen if s.get("kind") == "agent"]
+
+
+async def load(visit: Visit) -> JSON:
+    """Return the device that the address names; raises Refused("not_found")."""
+    return await visit.api.portal("GET", f"/devices/{visit.request.path_params['slug']}")
+
+
+@page()
+async def machine(visit: Visit) -> Response:
+    """GET /machines/{slug}."""
+    device = await load(visit)
+    may = set(device.get("may", ()))
+    panels, own = grouped(device, manage="manage" in may)
+    assert visit.session is not None
+    account = visit.session["account"]["slug"]
+    return visit.page(
+        "machine.html", place="machines", device=device, panels=panels, own=own, may=may, account=account,
+        open=device.get("open") or [], recent=device.get("recent") or [], agent=device.get("agent") or {},
+        deep_link=deep_link, link=visit.web.sites.portal_origin + deep_link(account, device["slug"]), with_next=with_next,
+    )  # fmt: skip

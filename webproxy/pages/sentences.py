@@ -1,0 +1,97 @@
+"""Audit rows as human sentences. One table: an action without a sentence gets its words and its names."""
+
+from __future__ import annotations
+
+from webproxy.pages.api import JSON
+from webproxy.pages.words import person
+
+# {user} did it, {device} and {service} are what it was done to, {subject} a person or thing named in the facts.
+# Each: icon, sentence when it worked, sentence when it failed or was refused ("" = the first with "(refused)").
+SENTENCES: dict[str, tuple[str, str, str]] = {
+    "setup": ("settings", "{user} set up this installation", ""),
+    "account.create": ("settings", "{user} created the account", ""),
+    "account.change": ("settings", "{user} changed the account", ""),
+    "signin.password": ("login", "{user} gave the right password", "Wrong password for {user}"),
+    "signin.totp": ("login", "{user} signed in", "Wrong second-factor code for {user}"),
+    "signin.recovery": ("login", "{user} signed in with a recovery code", "Wrong recovery code for {user}"),
+    "signin.locked": ("lock", "Sign-in of {user} is locked after too many wrong attempts", "Sign-in of {user} was tried while locked"),
+    "session.end": ("logout", "{user} signed out, or the session ended", ""),
+    "factor.enrol": ("device-mobile", "{user} set up a second factor", "{user} did not finish setting up a second factor"),
+    "factor.reset": ("device-mobile", "{user} reset the second factor of {subject}", ""),
+    "factor.recovery_codes": ("key", "{user} made new recovery codes", ""),
+    "password.change": ("key", "{user} changed a password", "{user} gave a wrong password while changing it"),
+    "user.create": ("user", "{user} added {subject}", ""),
+    "user.change": ("user", "{user} changed {subject}", ""),
+    "user.delete": ("user", "{user} removed {subject}", ""),
+    "user.unlock": ("user", "{user} unlocked {subject}", ""),
+    "grants.change": ("shield-lock", "{user} changed what {subject} may do", ""),
+    "refused": ("lock", "{user} was refused", "{user} was refused"),
+    "device.create": ("server-2", "{user} added the machine {device}", ""),
+    "device.change": ("server-2", "{user} changed the machine {device}", ""),
+    "device.delete": ("server-2", "{user} removed the machine {device}", ""),
+    "device.activation_key": ("key", "{user} made an activation key for {device}", ""),
+    "device.enrol": ("plug-connected", "The agent of {device} was connected for the first time", "An agent tried to enrol and was refused"),
+    "device.release": ("server-2", "{user} released {device} from its agent", ""),
+    "device.renew": ("shield-lock", "{device} renewed its certificate", "{device} could not renew its certificate"),
+    "device.online": ("plug-connected", "{device} came online", ""),
+    "device.offline": ("circle-x", "{device} went offline", ""),
+    "service.create": ("settings", "{user} added the service {service} to {device}", ""),
+    "service.change": ("settings", "{user} changed the service {service} of {device}", ""),
+    "service.delete": ("settings", "{user} removed the service {service} from {device}", ""),
+    "role.join": ("server-2", "A relay or web proxy joined", "A relay or web proxy was refused"),
+    "connection": ("device-desktop", "{user} used {service} on {device}", "{user} could not open {service} on {device}"),
+}
+# What the filter of the history offers, in a reader's words.
+FILTERS = (
+    ("", "Everything"), ("connection", "Connections"), ("signin", "Sign-ins"), ("user", "People"), ("device", "Machines"),
+    ("service", "Services"), ("refused", "Refusals"),
+)  # fmt: skip
+# Reasons why a connection ended, as the web proxy reports them.
+REASONS = {
+    "closed": "closed by the user", "idle": "closed after a time without use", "signed_out": "the user signed out",
+    "session_ended": "the session ended", "permission": "the permission was taken away", "device_offline": "the machine went offline",
+    "device_cut": "the machine was released", "web proxy lost": "the web proxy was restarted", "relay_lost": "the relay was lost",
+    "panel_closed": "the panel closed it", "shutdown": "the web proxy was restarted",
+}  # fmt: skip
+
+
+def _subject(facts: JSON) -> str:
+    for key in ("subject", "target", "of_user", "display_name", "name", "user"):
+        if isinstance(facts.get(key), str) and facts[key]:
+            return str(facts[key])
+    return "a user"
+
+
+def sentence(row: JSON) -> str:
+    """Return what a row of the audit says, as plain text (templates escape it)."""
+    facts = row.get("facts") or {}
+    names = {
+        "user": person(row.get("user")) or "Someone",
+        "device": person(row.get("device")) or "a machine",
+        "service": person(row.get("service")) or "a service",
+        "subject": _subject(facts),
+    }
+    worked = row.get("result") in {"ok", None, ""}
+    known = SENTENCES.get(row["action"])
+    if known is None:
+        words = str(row["action"]).replace(".", ": ").replace("_", " ")
+        said = [name for name in (person(row.get("service")), person(row.get("device"))) if name]
+        return f"{names['user']}, {words}" + (f" ({', '.join(said)})" if said else "") + ("" if worked else " (refused)")
+    _, good, bad = known
+    if worked:
+        return good.format(**names)
+    return bad.format(**names) if bad else f"{good.format(**names)} (refused)"
+
+
+def reason(row: JSON) -> str:
+    """Return why a connection ended, or why something was refused; "" when nothing says so."""
+    facts = row.get("facts") or {}
+    code = row.get("reason") or facts.get("reason") or facts.get("code") or ""
+    return REASONS.get(str(code), str(code).replace("_", " "))
+
+
+def picture(row: JSON) -> str:
+    """Return the name of the icon of a row."""
+    if row.get("result") not in {"ok", None, ""}:
+        return "alert-triangle"
+    return SENTENCES.get(row["action"], ("info-circle", "", ""))[0]

@@ -1,0 +1,132 @@
+"""Administration of a machine's services."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.responses import Response
+
+from panelgate.errors import PanelgateError, Refused
+from panelgate.names import slugify
+from webproxy.pages.api import JSON
+from webproxy.pages.devices import load_managed
+from webproxy.pages.forms import Problems, check_host, check_port, check_slug
+from webproxy.pages.session import Visit, page
+
+PROTOCOLS = (
+    ("http", "Web page (HTTP)", 80), ("https", "Web page (HTTPS)", 443), ("vnc", "VNC screen", 5900), ("rdp", "Windows desktop (RDP)", 3389),
+)  # fmt: skip
+CHECKS = (
+    ("none", "Accept the panel's own certificate", "Panels make their own certificates. The way to the panel is inside the machine's LAN."),
+    ("ca", "Only a certificate from a known authority", "For panels with a certificate of your company."),
+    ("pin", "Only this one certificate", "The connection is refused when the panel's certificate changes."),
+)
+_PIN = re.compile(r"[0-9a-f]{64}")
+EMPTY: JSON = {
+    "name": "", "slug": "", "protocol": "http", "host": "", "port": "80", "path": "/", "visible": True, "tls_verify": "none",
+    "tls_pin": "", "has_password": False,
+}  # fmt: skip
+
+
+def read(visit: Visit, problems: Problems, *, new: bool) -> tuple[JSON, JSON]:
+    """Return a service's fields as typed, and the body of the call that saves them."""
+    form = visit.form
+    fields: JSON = {name: form.get(name, "").strip()[:500] for name in ("name", "slug", "protocol", "host", "port", "path", "tls_verify", "tls_pin")}
+    fields["visible"] = form.get("visible") == "yes"
+    fields["slug"] = fields["slug"].lower() or slugify(fields["name"])
+    if not fields["name"]:
+        problems.add("name", "Give the service a name, such as HMI.")
+    elif new:
+        check_slug(problems, "slug", fields["slug"])
+        if fields["slug"] == "proxy":
+            problems.add("slug", "“proxy” is a word of deep links. Choose another.")
+    if fields["protocol"] not in {name for name, _, _ in PROTOCOLS}:
+        problems.add("protocol", "Choose how the panel is reached.")
+    host, port = check_host(problems, "host", fields["host"]), check_port(problems, "port", fields["port"])
+    path = fields["path"] or "/"
+    if not path.startswith("/") or any(ord(char) <= 32 for char in path):
+        problems.add("path", "A start page begins with / and has no spaces.")
+    pin = fields["tls_pin"].replace(":", "").lower() or None
+    if fields["protocol"] == "https" and fields["tls_verify"] == "pin" and not (pin and _PIN.fullmatch(pin)):
+        problems.add("tls_pin", "Give the SHA-256 fingerprint of the certificate: 64 digits and letters a to f.")
+    body: JSON = {
+        "name": fields["name"], "protocol": fields["protocol"], "host": host, "port": port, "path": path, "visible": fields["visible"],
+        "tls_verify": fields["tls_verify"] or "none", "tls_pin": pin if fields["tls_verify"] == "pin" else None,
+    }  # fmt: skip
+    if form.get("forget_password") == "yes":
+        body["password"] = ""
+    elif form.get("password"):
+        body["password"] = form["password"]
+    return fields, body | ({"slug": fields["slug"]} if new else {})
+
+
+def fields_of(service: JSON) -> JSON:
+    """Return a service's fields as the form shows them."""
+    tls = service.get("tls") or {}
+    known = {
+        "tls_verify": service.get("tls_verify") or tls.get("verify") or "none",
+        "tls_pin": service.get("tls_pin") or tls.get("pin") or "",
+    }
+    return EMPTY | {name: service[name] for name in EMPTY if service.get(name) is not None} | known
+
+
+def _page(visit: Visit, device: JSON, service: JSON | None, fields: JSON, problems: Problems) -> Response:
+    return visit.page(
+        "serviceform.html", 422 if problems else 200, place="machines", device=device, service=service, fields=fields,
+        problems=problems.found, protocols=PROTOCOLS, checks=CHECKS,
+    )  # fmt: skip
+
+
+@page()
+async def add(visit: Visit) -> Response:
+    """GET /machines/{slug}/services/new: the form. POST: add."""
+    device = await load_managed(visit)
+    problems = Problems()
+    fields = dict(EMPTY)
+    if visit.request.method == "POST":
+        fields, body = read(visit, problems, new=True)
+        if not problems:
+            try:
+                await visit.api.admin("POST", f"/devices/{device['id']}/services", body)
+            except PanelgateError as error:
+                problems.take(error)
+            else:
+                return visit.go(f"/machines/{device['slug']}?done=service-added")
+    return _page(visit, device, None, fields, problems)
+
+
+def _service(visit: Visit, device: JSON) -> JSON:
+    wanted = visit.request.path_params["id"]
+    found: JSON | None = next((service for service in device["services"] if service["id"] == wanted), None)
+    if found is None:
+        raise Refused("not_found", status=404)
+    return found
+
+
+@page()
+async def change(visit: Visit) -> Response:
+    """GET /machines/{slug}/services/{id}: the form. POST: save."""
+    device = await load_managed(visit)
+    service = _service(visit, device)
+    problems = Problems()
+    fields = fields_of(service)
+    if visit.request.method == "POST":
+        fields, body = read(visit, problems, new=False)
+        fields["has_password"] = service.get("has_password", False)
+        if not problems:
+            try:
+                await visit.api.admin("PATCH", f"/services/{service['id']}", body)
+            except PanelgateError as error:
+                problems.take(error)
+            else:
+                return visit.go(f"/machines/{device['slug']}?done=service-changed")
+    return _page(visit, device, service, fields, problems)
+
+
+@page()
+async def remove(visit: Visit) -> Response:
+    """POST /machines/{slug}/services/{id}/remove."""
+    device = await load_managed(visit)
+    service = _service(visit, device)
+    await visit.api.admin("DELETE", f"/services/{service['id']}")
+    return visit.go(f"/machines/{device['slug']}?done=service-removed")
