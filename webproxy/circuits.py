@@ -1,0 +1,212 @@
+"""Circuits to devices: one per (user session, device) for HTTP, opened once however many ask, one per viewer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from panelgate.clock import Clock
+from panelgate.errors import PanelgateError, Refused, Unavailable
+from panelgate.log import Secret, get_logger
+from panelgate.tasks import spawn
+
+if TYPE_CHECKING:
+    from panelgate.circuit import Circuit
+    from webproxy.sessions import ServiceSession
+
+OPEN_SECONDS = 15.0  # the relay waits ten seconds for the agent; the rest is TLS and the way there
+RECOVER_SECONDS = 15.0  # after a circuit was lost, so long a device without relay is waited for and not called offline
+RECOVER_STEP_SECONDS = 0.7  # between two tries then; an agent needs half a second to a few to find a new relay
+IDLE_SECONDS = 120.0  # a circuit without streams is closed after this: an idle one costs relay and agent memory
+
+log = get_logger(__name__)
+Key = tuple[str, str]
+
+
+class Access(Protocol):
+    """The part of panelgate.access_client.AccessClient that this needs."""
+
+    async def call(self, method: str, path: str, *, json: object = None) -> dict[str, Any]:
+        """One call to the access server."""
+        ...
+
+
+# panelgate.circuit.open_circuit with this web proxy's identity already given.
+Opener = Callable[..., "Awaitable[Circuit]"]
+
+
+@dataclass(frozen=True)
+class ViewerCircuit:
+    """A circuit for one viewer, with the panel's password when one is stored."""
+
+    circuit: Circuit
+    circuit_id: str
+    password: Secret | None
+
+
+@dataclass
+class _Kept:
+    circuit: Circuit
+    circuit_id: str
+    account_id: str
+    used: float
+
+
+class Circuits:
+    """Opens circuits and keeps those for HTTP."""
+
+    def __init__(self, access: Access, opener: Opener, clock: Clock) -> None:
+        self._access = access
+        self._opener = opener
+        self._clock = clock
+        self._kept: dict[Key, _Kept] = {}
+        self._opening: dict[Key, asyncio.Task[Circuit]] = {}
+        self._retired: dict[Circuit, Key] = {}
+        self._lost: dict[Key, float] = {}
+
+    def current(self, session: ServiceSession) -> Circuit | None:
+        """The HTTP circuit of this session and device when there is an open one."""
+        kept = self._kept.get((session.session_id, session.device["id"]))
+        if kept is None or not kept.circuit.is_open:
+            return None
+        return kept.circuit
+
+    def circuit_id(self, session: ServiceSession) -> str:
+        """The id of the current circuit, for the audit; empty when there is none."""
+        kept = self._kept.get((session.session_id, session.device["id"]))
+        return kept.circuit_id if kept else ""
+
+    async def http(self, session: ServiceSession, token: str) -> Circuit:
+        """The shared circuit, opened when there is none; Refused or Unavailable with facts when that fails."""
+        circuit = self.current(session)
+        if circuit is not None:
+            return circuit
+        key = (session.session_id, session.device["id"])
+        task = self._opening.get(key)
+        if task is None:
+            task = self._opening[key] = spawn("circuit opening", self._open_http(key, session, token))
+            task.add_done_callback(lambda done: self._opened(key, done))
+        # Shielded: one browser that gives up must not take the circuit from the others who wait for it.
+        return await asyncio.shield(task)
+
+    def _opened(self, key: Key, task: asyncio.Task[Circuit]) -> None:
+        self._opening.pop(key, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _open_http(self, key: Key, session: ServiceSession, token: str) -> Circuit:
+        deadline = self._lost.pop(key, -RECOVER_SECONDS) + RECOVER_SECONDS
+        while True:
+            try:
+                circuit, circuit_id, _ = await self._open(session, token, "http")
+                break
+            except Unavailable as error:
+                if error.code not in _PASSING or self._clock.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(RECOVER_STEP_SECONDS)
+        kept = _Kept(circuit, circuit_id, session.account["id"], self._clock.monotonic())
+        self._kept[key] = kept
+        circuit.closed.add_done_callback(lambda _: self._closed(key, kept))
+        return circuit
+
+    def _closed(self, key: Key, kept: _Kept) -> None:
+        self._retired.pop(kept.circuit, None)
+        if self._kept.get(key) is kept:
+            del self._kept[key]
+            if len(self._lost) > 1000:
+                self._lost.clear()
+            self._lost[key] = self._clock.monotonic()
+            log.info("circuit lost", session_id=key[0], device_id=key[1], circuit_id=kept.circuit_id)
+
+    async def viewer(self, session: ServiceSession, token: str) -> ViewerCircuit:
+        """A circuit of its own for one viewer; the caller closes it. Errors as with `http`."""
+        circuit, circuit_id, credentials = await self._open(session, token, "viewer")
+        password = credentials.get("password")
+        return ViewerCircuit(circuit, circuit_id, Secret(str(password)) if password is not None else None)
+
+    async def _open(
+        self, session: ServiceSession, token: str, purpose: str
+    ) -> tuple[Circuit, str, Mapping[str, Any]]:
+        body = {"service_token": token, "host_label": session.label, "purpose": purpose}
+        answer = await self._access.call("POST", "/webproxy/v1/circuits", json=body)
+        try:
+            arguments = {
+                "relay_url": answer["relay"]["url"], "circuit_id": answer["circuit_id"], "ticket": answer["ticket"],
+                "agent_id": answer["agent"]["id"], "agent_fingerprint": answer["agent"]["fingerprint"],
+                "timeout": OPEN_SECONDS,
+            }  # fmt: skip
+        except (KeyError, TypeError) as error:
+            raise Unavailable("bad_answer", "the access server's answer names no circuit") from error
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                circuit = await self._opener(**arguments)
+        except Refused as error:
+            raise Unavailable("circuit_refused", error.message, error.facts | {"reason": error.code}) from error
+        except PanelgateError as error:
+            raise Unavailable("relay_lost", error.message, error.facts | {"reason": error.code}) from error
+        except (TimeoutError, OSError) as error:
+            raise Unavailable("relay_lost", "the relay did not answer in time", {"reason": str(error)}) from error
+        log.info(
+            "circuit opened", purpose=purpose, circuit_id=answer["circuit_id"], session_id=session.session_id,
+            device_id=session.device["id"],
+        )  # fmt: skip
+        return circuit, answer["circuit_id"], answer.get("credentials") or {}
+
+    def touch(self, session: ServiceSession) -> None:
+        """The circuit of this session and device is in use now."""
+        kept = self._kept.get((session.session_id, session.device["id"]))
+        if kept is not None:
+            kept.used = self._clock.monotonic()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Act on an event of the access server."""
+        kind = event.get("type")
+        if kind == "session.ended":
+            self._close([key for key in self._kept if key[0] == event.get("session_id")], "session ended")
+            for circuit, key in list(self._retired.items()):
+                if key[0] == event.get("session_id"):
+                    circuit.close(_REVOKED, "session ended")
+        elif kind == "access.changed":
+            # A circuit's ticket names the services allowed then: new requests get a new one, open streams go on.
+            for key in [k for k, kept in self._kept.items() if kept.account_id == event.get("account_id")]:
+                kept = self._kept.pop(key)
+                self._retired[kept.circuit] = key
+                if not kept.circuit.is_open:
+                    self._retired.pop(kept.circuit, None)
+
+    def sweep(self, in_use: set[Key], circuits_in_use: set[Circuit]) -> None:
+        """Called every few seconds: closes circuits that nobody has used for two minutes."""
+        now = self._clock.monotonic()
+        for key, kept in list(self._kept.items()):
+            if key in in_use:
+                kept.used = now
+            elif now - kept.used > IDLE_SECONDS:
+                self._close([key], "idle")
+        for circuit in [circuit for circuit in self._retired if circuit not in circuits_in_use]:
+            self._retired.pop(circuit, None)
+            circuit.close(_NORMAL, "replaced")
+
+    def _close(self, keys: list[Key], why: str) -> None:
+        for key in keys:
+            kept = self._kept.pop(key, None)
+            if kept is not None and kept.circuit.is_open:
+                kept.circuit.close(_REVOKED if why == "session ended" else _NORMAL, why)
+
+    def close_all(self) -> None:
+        """Close every circuit: the process ends."""
+        for circuit in list(self._retired):
+            circuit.close(_SHUTDOWN, "web proxy ends")
+        self._retired.clear()
+        for task in list(self._opening.values()):
+            task.cancel()
+        for key in list(self._kept):
+            kept = self._kept.pop(key)
+            if kept.circuit.is_open:
+                kept.circuit.close(_SHUTDOWN, "web proxy ends")
+
+
+_PASSING = frozenset({"device_offline", "relay_lost", "no_relay"})
+# panelgate.frames.CircuitEnd, as plain numbers so that a fake circuit needs no enum.
+_NORMAL, _SHUTDOWN, _REVOKED = 0, 1, 3

@@ -1,0 +1,327 @@
+"""One request and its response on their way: streamed both ways, head parsed once, no task while things go well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panelgate.errors import PanelgateError
+from panelgate.frames import StreamError
+from panelgate.log import get_logger
+from panelgate.tasks import spawn
+from webproxy.forward import problems
+from webproxy.forward.headers import RedirectRefused, request_bytes, response_lines
+from webproxy.forward.problems import Problem
+from webproxy.forward.request import SAFE_METHODS, RequestHead
+from webproxy.forward.response import CHUNKED, CLOSE, LENGTH, BadResponse, ResponseHead
+
+if TYPE_CHECKING:
+    from webproxy.connections import Connection
+    from webproxy.forward.pool import Upstream
+    from webproxy.forward.protocol import FrontProtocol
+    from webproxy.forward.visit import Visit
+
+EARLY_BYTES = 64 * 1024  # bytes of a body held while the way to the device opens; then the browser waits
+RETRIES = 1  # a GET without any answer is asked again: a kept connection may have died unnoticed
+
+_RESET_BY_LOSS = (StreamError.CLOSED, StreamError.PEER_RESET)
+_NO_LENGTH = frozenset({204, 304})
+log = get_logger(__name__)
+
+
+class Exchange:
+    """One request of a browser. It ends exactly once: by `_finish`, `fail`, `abandon` or `cut`."""
+
+    __slots__ = (
+        "_chunk", "_complete", "_connection", "_early", "_early_size", "_holding", "_retries", "cookie", "front", "head",
+        "request", "responded", "upstream", "visit",
+    )  # fmt: skip
+    is_tunnel = False
+    websocket = False
+
+    def __init__(self, front: FrontProtocol, head: RequestHead) -> None:
+        self.front: FrontProtocol | None = front  # None once it has ended
+        self.head = head
+        self.visit: Visit = None  # type: ignore[assignment]  # set by dispatch, before anything else is called
+        self.upstream: Upstream | None = None
+        self.request = b""
+        self.cookie = b""
+        self.responded = False  # whether the browser got the response's head
+        self._connection: Connection = None  # type: ignore[assignment]  # set by dispatch
+        self._chunk = False
+        self._complete = not head.has_body
+        self._early: list[bytes] = []
+        self._early_size = 0
+        self._holding = False
+        self._retries = RETRIES if head.method in SAFE_METHODS and not head.has_body else 0
+
+    # ---- towards the device
+
+    def dispatch(self, visit: Visit, cookie: bytes) -> None:
+        """Send the request; `cookie` is the finished Cookie header for the device."""
+        front = self.front
+        if front is None:
+            return
+        self.visit = visit
+        self.request = request_bytes(visit.rules, self.head, cookie, websocket=self.websocket)
+        circuit = front.web.circuits.current(visit.session)
+        if circuit is None:
+            self.circuit_lost()
+            return
+        self._connection = visit.counted(front.client_facts, lambda: front.web.circuits.circuit_id(visit.session))
+        try:
+            if not visit.pool.submit(self, circuit, front.last_upstream, front.loop.time()):
+                self.fail(problems.CROWDED)
+        except (PanelgateError, ConnectionError, OSError):
+            # The circuit went away between the look and the use.
+            self._lost(None)
+
+    def circuit_lost(self) -> None:
+        """There is no circuit: open one, then send."""
+        spawn("request waits for circuit", self._through_new_circuit())
+
+    async def _through_new_circuit(self) -> None:
+        front = self.front
+        if front is None:
+            return
+        visit = self.visit
+        try:
+            circuit = await front.web.circuits.http(visit.session, visit.token)
+        except PanelgateError as error:
+            self.fail(problems.of_error(error))
+            return
+        if self.front is None:
+            return
+        if not visit.alive:
+            self.fail(problems.NO_SESSION)
+            return
+        self._connection = visit.counted(front.client_facts, lambda: front.web.circuits.circuit_id(visit.session))
+        try:
+            if not visit.pool.submit(self, circuit, None, front.loop.time()):
+                self.fail(problems.CROWDED)
+        except (PanelgateError, ConnectionError, OSError):
+            self.fail(problems.RELAY_LOST)
+
+    def begin(self, upstream: Upstream) -> None:
+        """Use `upstream`; called by the pool, at once or after waiting."""
+        front = self.front
+        if front is None:
+            upstream.pool.discard(upstream)
+            return
+        self.upstream = upstream
+        upstream.exchange = self
+        upstream.reader.reset(self.head.method, upgrade=self.websocket)
+        data = self.request
+        if self._early:
+            data = b"".join([data, *self._early])
+            self._early.clear()
+            self._early_size = 0
+        self._connection.up += len(data)
+        if front.write_paused:
+            upstream.stream.pause_reading()
+        upstream.stream.write(data)
+        if self.head.expect and not self._complete:
+            front.send_continue()
+        if self._holding:
+            self.hold_browser(False)
+
+    def request_body(self, data: bytes) -> None:
+        """Bytes of the request's body, in the browser's framing taken apart."""
+        if self.head.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._send(data)
+
+    def request_complete(self) -> None:
+        """The request's body has ended."""
+        if self._complete:
+            return
+        if self.head.chunked:
+            self._send(b"0\r\n\r\n")
+        self._complete = True
+
+    def _send(self, data: bytes) -> None:
+        upstream = self.upstream
+        if upstream is not None:
+            self._connection.up += len(data)
+            upstream.stream.write(data)
+            return
+        if self.front is None:
+            return
+        self._early.append(data)
+        self._early_size += len(data)
+        if self._early_size > EARLY_BYTES and not self._holding:
+            self.hold_browser(True)
+
+    def hold_browser(self, hold: bool) -> None:
+        """Stop or go on reading from the browser."""
+        self._holding = hold
+        if self.front is not None:
+            self.front.hold_upload(hold)
+
+    def hold_device(self, hold: bool) -> None:
+        """Stop or go on reading from the device: the browser is slow."""
+        if self.upstream is not None:
+            if hold:
+                self.upstream.stream.pause_reading()
+            else:
+                self.upstream.stream.resume_reading()
+
+    # ---- from the device
+
+    def upstream_data(self, data: bytes) -> None:
+        """Bytes of the device."""
+        upstream, front = self.upstream, self.front
+        if upstream is None or front is None:
+            return
+        reader = upstream.reader
+        self._connection.down += len(data)
+        fresh = not self.responded
+        try:
+            body = reader.feed(data)
+        except BadResponse as error:
+            self._bad(str(error))
+            return
+        if fresh:
+            head = reader.head
+            if head is None:
+                return
+            self._respond(head, body, done=reader.done)
+        elif self._chunk:
+            if body:
+                front.transport.write(b"%x\r\n%b\r\n%b" % (len(body), body, b"0\r\n\r\n" if reader.done else b""))
+            elif reader.done:
+                front.transport.write(b"0\r\n\r\n")
+        elif body:
+            front.transport.write(body)
+        if reader.done:
+            self._finish()
+
+    def _respond(self, head: ResponseHead, body: bytes, *, done: bool) -> None:
+        """Write the response's head, and what came of the body with it, in one go."""
+        front = self.front
+        if front is None:
+            return
+        try:
+            lines = response_lines(self.visit.rules, head, self.visit.cookie_names)
+        except RedirectRefused as refused:
+            self.fail(problems.redirected(refused.address))
+            return
+        self.responded = True
+        tail = body
+        if head.framing == LENGTH:
+            lines.append(b"Content-Length: %d\r\n" % head.length)
+        elif head.framing == CHUNKED or head.framing == CLOSE:
+            if done:
+                lines.append(b"Content-Length: %d\r\n" % len(body))
+            elif self.head.version == "1.1":
+                lines.append(b"Transfer-Encoding: chunked\r\n")
+                self._chunk = True
+                tail = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            else:
+                front.close_after()
+        elif head.status not in _NO_LENGTH and head.length >= 0:
+            lines.append(b"Content-Length: %d\r\n" % head.length)
+        if not self._complete or self.websocket:
+            # The device answered before the whole body came, or an upgrade was refused: what follows can't be read.
+            front.close_after()
+        if front.closing_after:
+            lines.append(b"Connection: close\r\n")
+        elif self.head.version == "1.0":
+            lines.append(b"Connection: keep-alive\r\n")
+        front.transport.write(
+            b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (head.status, head.reason, b"".join(lines), tail)
+        )  # fmt: skip
+
+    def _finish(self) -> None:
+        """The response is complete."""
+        upstream, front = self.upstream, self.front
+        self.upstream = self.front = None
+        if upstream is not None:
+            if upstream.reader.reusable and self._complete and upstream.alive:
+                if front is not None and front.write_paused:
+                    upstream.stream.resume_reading()
+                upstream.pool.give_back(upstream, front.loop.time() if front is not None else 0.0)
+                if front is not None:
+                    front.last_upstream = upstream
+            else:
+                upstream.pool.discard(upstream)
+        if front is not None:
+            front.exchange_done()
+
+    def upstream_over(self, upstream: Upstream, exc: Exception | None) -> None:
+        """The stream has ended, by the device (None) or by the agent or a lost circuit (`exc`)."""
+        self.upstream = None
+        reader = upstream.reader
+        if self.front is None:
+            return
+        if getattr(exc, "code", None) is None and (reader.head is not None or reader.started):
+            try:
+                reader.eof()
+            except BadResponse as error:
+                self._bad(str(error))
+                return
+            if self._chunk:
+                self.front.transport.write(b"0\r\n\r\n")
+            self._finish()
+            return
+        if self.responded or reader.started:
+            self._bad("closed before the end of the answer")
+            return
+        self._lost(exc, reused=upstream.uses > 0)
+
+    def _lost(self, exc: Exception | None, *, reused: bool = True) -> None:
+        """Nothing came back: ask again once when that can do no harm, else say what is known."""
+        code = getattr(exc, "code", None)
+        passing = code in _RESET_BY_LOSS or (code is None and reused)
+        if self._retries and passing:
+            self._retries -= 1
+            self.circuit_lost()
+        elif passing and self.head.method not in SAFE_METHODS:
+            self.fail(problems.NOT_REPEATED)
+        else:
+            self.fail(problems.of_stream(exc))
+
+    # ---- ends
+
+    def _bad(self, detail: str) -> None:
+        log.info("response is garbage", detail=detail, session_id=self.visit.session.session_id)
+        self.fail(problems.garbage(detail))
+
+    def broken(self) -> None:
+        """A bug of ours in a callback."""
+        self.fail(problems.BROKEN)
+
+    def timed_out(self) -> None:
+        """The device was silent for too long."""
+        self.fail(problems.TIMED_OUT)
+
+    def crowded(self) -> None:
+        """No stream became free in time."""
+        self.fail(problems.CROWDED)
+
+    def _release(self) -> FrontProtocol | None:
+        upstream, front = self.upstream, self.front
+        self.upstream = self.front = None
+        self._early.clear()
+        if upstream is not None:
+            upstream.pool.discard(upstream)
+        return front
+
+    def fail(self, problem: Problem) -> None:
+        """End with a page; when the response has begun already, by breaking the connection off."""
+        responded = self.responded
+        front = self._release()
+        if front is None:
+            return
+        if responded:
+            front.break_off()
+        else:
+            front.show(problem, self.head, self.visit)
+
+    def abandon(self) -> None:
+        """The browser has gone."""
+        self._release()
+
+    def cut(self, reason: str) -> None:
+        """The session has ended."""
+        del reason
+        self.fail(problems.NO_SESSION)

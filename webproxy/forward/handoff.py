@@ -1,0 +1,131 @@
+"""Signing in on a service's origin by way of the portal: nonce cookie, launch, callback.
+
+1. No session: a nonce goes into a cookie that only this origin can have set, and the browser to the portal's /launch
+   with the nonce's hash. The way back travels in the cookie, so any web proxy can finish what another began.
+2. The portal, where the user is signed in, gets a one-time code bound to session, host and hash.
+3. /.pg/cb redeems the code with the cookie's nonce: a code in another browser, or at another host, is worth nothing.
+
+No I/O here; `webproxy.forward.reserved` does the calls.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from panelgate.names import Sites
+from webproxy.forward.headers import SESSION_COOKIE, own_cookie
+
+NONCE_SECONDS = 300  # to sign in with a second factor; after that the page begins anew by itself
+LANDING_SECONDS = 60  # how long the arrival after a hand-off may take
+PATH_LIMIT = 2048  # bytes of a return path; a longer one leads to the start page, since the cookie must fit
+NONCE_COOKIE = b"__Host-pgn-"
+LANDING_COOKIE = b"__Host-pgl"
+USER_COOKIE = b"__Host-pgu"
+_FLAGS = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
+
+_CODE = re.compile(r"[A-Za-z0-9_.~-]{16,256}")
+_STATE = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where to send the browser, and the cookie that it takes along."""
+
+    location: bytes
+    cookie: bytes
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What a callback brought: the code, the hash of this browser's nonce, the way back."""
+
+    code: str
+    state: str
+    nonce_hash: str
+    path: bytes
+
+
+def begin(sites: Sites, label: str, target: bytes) -> Launch:
+    """Send a navigation to `target` (path and query) by way of the portal."""
+    nonce = secrets.token_hex(32)
+    state = secrets.token_hex(8)
+    if target.startswith(b"/.pg/") or len(target) > PATH_LIMIT:
+        target = b"/"
+    path = base64.urlsafe_b64encode(target).rstrip(b"=")
+    query = urlencode({"host": label, "n": hashlib.sha256(nonce.encode()).hexdigest(), "state": state})
+    cookie = b"%b%b=%b.%b%b; Max-Age=%d" % (
+        NONCE_COOKIE, state.encode(), nonce.encode(), path, _FLAGS, NONCE_SECONDS
+    )  # fmt: skip
+    return Launch(f"{sites.portal_origin}/launch?{query}".encode(), cookie)
+
+
+def read_callback(query: bytes, cookies: list[bytes]) -> Callback | None:
+    """A callback's parts, when they belong to this browser; None otherwise."""
+    try:
+        fields = parse_qsl(query.decode("ascii"), strict_parsing=True, max_num_fields=4)
+    except ValueError:
+        return None
+    values = dict(fields)
+    code, state = values.get("code", ""), values.get("state", "")
+    if len(values) != len(fields) or not _CODE.fullmatch(code) or not _STATE.fullmatch(state):
+        return None
+    value = own_cookie(cookies, NONCE_COOKIE + state.encode())
+    if value is None:
+        return None
+    nonce, dot, packed = value.partition(b".")
+    if not dot or len(nonce) != 64:
+        return None
+    return Callback(code, state, hashlib.sha256(nonce).hexdigest(), _path(packed))
+
+
+def _path(packed: bytes) -> bytes:
+    """The way back: only ever a path on this origin."""
+    try:
+        path = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        return b"/"
+    plain = re.fullmatch(rb"/(?![/\\])[\x21\x22\x24-\x7e]*", path)
+    return path if plain and not path.startswith(b"/.pg/") else b"/"
+
+
+def landing_mark(target: bytes) -> bytes:
+    """The value of the landing cookie for `target`."""
+    return hashlib.sha256(target).hexdigest()[:32].encode()
+
+
+def landed(cookies: list[bytes], target: bytes) -> bool:
+    """Whether this navigation is the arrival of a hand-off that led to `target`."""
+    value = own_cookie(cookies, LANDING_COOKIE)
+    return value is not None and secrets.compare_digest(value, landing_mark(target))
+
+
+FORGET_LANDING = b"Set-Cookie: " + LANDING_COOKIE + b"=; Max-Age=0" + _FLAGS + b"\r\n"
+FORGET_SESSION = b"Set-Cookie: " + SESSION_COOKIE + b"=; Max-Age=0" + _FLAGS + b"\r\n"
+
+
+def signed_in_lines(callback: Callback, token: str, user_id: str, cookies: list[bytes]) -> bytes:
+    """The header lines that end a hand-off: session cookie, landing cookie, nonce gone, the way back.
+
+    When another user was signed in on this origin before, the browser forgets that user's pages first.
+    """
+    user = hashlib.sha256(user_id.encode()).hexdigest()[:16].encode()
+    before = own_cookie(cookies, USER_COOKIE)
+    lines = [
+        b"Location: " + callback.path,
+        b"Set-Cookie: " + SESSION_COOKIE + b"=" + token.encode("ascii") + _FLAGS,
+        b"Set-Cookie: %b%b=; Max-Age=0%b" % (NONCE_COOKIE, callback.state.encode(), _FLAGS),
+        b"Set-Cookie: %b=%b; Max-Age=31536000%b" % (USER_COOKIE, user, _FLAGS),
+    ]
+    if b"?" in callback.path:
+        lines.append(
+            b"Set-Cookie: %b=%b; Max-Age=%d%b" % (LANDING_COOKIE, landing_mark(callback.path), LANDING_SECONDS, _FLAGS)
+        )  # fmt: skip
+    if before is not None and before != user:
+        lines.append(b'Clear-Site-Data: "cache", "storage"')
+    return b"\r\n".join(lines) + b"\r\n"
