@@ -31,7 +31,6 @@ PING_SECONDS: Final = 8.0  # an idle side says something this often: two are mis
 DEAD_SECONDS: Final = 20.0  # silence that means the other side is gone
 FLUSH: Final = 128 * 1024  # bytes one turn hands to the carrier; it pauses us at 64 KiB, so this bounds the overshoot
 READ: Final = 256 * 1024  # bytes taken out of the inner TLS at once: what a socket delivers in one go
-CLOSE_CODES: Final = {CloseCode.POLICY: "refused", CloseCode.TRY_LATER: "unavailable"}
 
 OnStream = Callable[[Stream, str], None]
 
@@ -182,11 +181,14 @@ class Circuit:
 
     def carrier_closed(self, exc: Exception | None) -> None:
         """The carrier is gone, and the circuit with it."""
-        if isinstance(exc, CarrierClosed) and exc.code in CLOSE_CODES and not self.ready.done():
-            kind = Refused if exc.code == CloseCode.POLICY else Unavailable
-            code = exc.reason if exc.reason.isidentifier() else CLOSE_CODES[CloseCode(exc.code)]
-            self._not_ready(kind(code, f"the relay ended the circuit: {exc}"))
-        self._end(CloseReason(CircuitEnd.CARRIER, str(exc or "closed")))
+        text = str(exc or "closed")
+        if isinstance(exc, CarrierClosed) and exc.reason.isidentifier():
+            # The relay gives a word for machines: agent_timeout, agent_refused, cut_...
+            text = exc.reason
+            if not self.ready.done():
+                kind = Refused if exc.code == CloseCode.POLICY else Unavailable
+                self._not_ready(kind(text, "the relay ended the circuit before it was up"))
+        self._end(CloseReason(CircuitEnd.CARRIER, text))
 
     def carrier_pause(self) -> None:
         """The carrier's buffer is full: what is written waits in its streams, where turns are fair."""
