@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -33,7 +33,6 @@ STOP_ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
     (("access",), 1.2),  # last: the others still tell it that they go
 )
 """Who stops when, and how many seconds each gets: under 5 together."""
-_KEY = re.compile(r"\bpgk-[a-z2-7]+-[a-z2-7]+\b")
 
 
 class Supervisor:
@@ -144,14 +143,25 @@ class Supervisor:
         plan = self._plan
         if not _enrolled(plan.agent_state):
             await self._set_up()
-            printed = await run_once(plan.spec("access", "access", "add-demo"))
-            key = _KEY.search(printed)
-            if key is None:
-                raise RoleRefused("no_key", "access add-demo printed no activation key.")
-            shutil.rmtree(plan.agent_state, ignore_errors=True)  # of an enrolment that broke off
-            await run_once(plan.enrol(key.group()))
-            self.say("panelgate", "the demonstration machine is enrolled")
+            if not await self._enrol():
+                return
         await self._start(plan.agent())
+
+    async def _enrol(self) -> bool:
+        """Enrol the demonstration's agent; False, with a line in the log, when the installation doesn't want it."""
+        plan = self._plan
+        try:
+            key = json.loads((await run_once(plan.spec("access", "access", "add-demo"))).splitlines()[-1])["key"]
+        except RoleRefused as refusal:
+            self.say("panelgate", f"no demonstration machine: {refusal.message}")
+            return False
+        if key is None:
+            self.say("panelgate", "no demonstration machine: it was deleted, or is enrolled with another data folder")
+            return False
+        shutil.rmtree(plan.agent_state, ignore_errors=True)  # of an enrolment that broke off
+        await run_once(plan.enrol(key))
+        self.say("panelgate", "the demonstration machine is enrolled")
+        return True
 
     async def _set_up(self) -> None:
         """Wait until somebody has set the installation up; the access server tells only those who ask."""
@@ -177,8 +187,8 @@ class Supervisor:
 
 
 def _enrolled(state: Path) -> bool:
-    """Whether an agent's folder holds a certificate: enrolment writes it last."""
-    return any(state.rglob("certificate.pem"))
+    """Whether an agent's folder holds a finished enrolment."""
+    return (state / "agent.json").exists()
 
 
 @contextlib.contextmanager

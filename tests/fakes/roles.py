@@ -78,13 +78,15 @@ def main(words: list[str]) -> None:
         case ["access", "setup-code"]:
             print("abcd-efgh")
         case ["access", "add-demo"]:
-            print(f"The key is {KEY}")
+            if "FAKE_ACCOUNTS" in os.environ:
+                sys.exit("Error: There are several accounts: the demonstration needs just one.")
+            print(json.dumps({"account": "acme", "device": "demo", "key": os.environ.get("FAKE_KEY", KEY) or None}))
         case ["agent", "enrol", *rest]:
             assert not re.search("pgk-", " ".join(rest))
             assert os.environ["PANELGATE_AGENT_KEY"] == KEY
             state = Path(rest[rest.index("--state") + 1])
             state.mkdir(parents=True)
-            (state / "certificate.pem").write_text("enrolled")
+            (state / "agent.json").write_text("{}")
         case ["agent", "run", *_]:
             log("agent online")
             signal.pause()

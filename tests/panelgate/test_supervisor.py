@@ -69,6 +69,16 @@ async def test_demonstration_comes_after_set_up_and_stays(tmp_path: Path, capsys
     assert "enrolled" not in again
 
 
+@pytest.mark.parametrize("why", [{"FAKE_KEY": ""}, {"FAKE_ACCOUNTS": "2"}])
+async def test_goes_on_without_a_demonstration_that_is_not_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], why: dict[str, str]
+):
+    where = plan(tmp_path, FAKE_SETUP_DONE="1", **why)
+    shown = await run_until(Supervisor(where, Style(colour=False)), capsys, lambda text: "no demonstration" in text)
+    assert "stopping …" in shown
+    assert "agent online" not in shown
+
+
 async def test_crashed_role_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     supervisor = Supervisor(plan(tmp_path, demo=False), Style(colour=False))
     killed = False
