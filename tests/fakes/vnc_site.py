@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import json
 import mimetypes
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +20,11 @@ from urllib.parse import parse_qs, urlsplit
 from panelgate.errors import PanelgateError
 from panelgate.frames import StreamError
 from panelgate.log import Secret
+from panelgate.names import Sites
 from panelgate.stream import StreamReset
 from panelgate.upgrade import make_accept
 from webproxy import viewer
+from webproxy.forward.visit import Visits
 from webproxy.forward.vnc import VncBridge
 from webproxy.pages import assets
 from webproxy.sessions import ServiceSession
@@ -53,7 +56,7 @@ class TcpStream(asyncio.Transport):
         self._early = bytearray()
         self._over = False
         self._reading = True
-        self.task = asyncio.get_running_loop().create_task(self._dial(host, port))  # noqa: TID251
+        self.task = asyncio.get_running_loop().create_task(self._dial(host, port))
 
     async def _dial(self, host: str, port: int) -> None:
         stream, protocol = self, self._protocol
@@ -182,6 +185,7 @@ class FakeWeb:
         self.connections = SimpleNamespace(begin=self._begin)
         self.events = SimpleNamespace(subscribe=self._subscribe)
         self.sessions = SimpleNamespace(get=self._get)
+        self.visits = Visits(Sites(), self.connections)  # type: ignore[arg-type]
 
     async def _viewer(self, session: ServiceSession, token: str) -> Any:
         await asyncio.sleep(0)
@@ -263,6 +267,16 @@ class _Browser(asyncio.Protocol):
         self.transport.write(f"HTTP/1.1 {status} -\r\n{lines}\r\n".encode("latin-1") + body)
 
 
+def _sprite() -> bytes:
+    template = (Path(viewer.__file__).parent / "templates" / "viewer.html").read_text()
+    symbols = []
+    for name in sorted(set(re.findall(r"icon\('([a-z-]+)'", template))):
+        svg = (NODE_MODULES / "@tabler/icons/icons/outline" / f"{name}.svg").read_text()
+        inner = re.sub(r"(?s)^.*?<svg.*?>(.*)</svg>.*$", r"\1", svg)
+        symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24">{inner}</symbol>')
+    return f'<svg xmlns="http://www.w3.org/2000/svg">{"".join(symbols)}</svg>'.encode()
+
+
 class VncSite:
     """The origin: `async with VncSite(web) as site: site.address`."""
 
@@ -301,14 +315,18 @@ class VncSite:
             return 200, {"content-type": "application/json"}, json.dumps(status).encode()
         if path.startswith("/.pg/static/"):
             name = path.removeprefix("/.pg/static/")
-            status_, fields_, body = assets.answer(name, query.get("v", [""])[0], None, headers.get("accept-encoding", ""))
+            status_, fields_, body = assets.answer(
+                name, query.get("v", [""])[0], None, headers.get("accept-encoding", "")
+            )
             return (status_, fields_, body) if status_ == 200 else self._from_npm(name)
         return 404, {}, b""
 
     @staticmethod
     def _from_npm(name: str) -> tuple[int, dict[str, str], bytes]:
         """Before the vendor step has run, straight from npm's folder."""
-        places = {"vendor/novnc/": "@novnc/novnc/", "vendor/tabler/css/": "@tabler/core/dist/css/"}
+        if name == "vendor/icons.svg":
+            return 200, {"content-type": "image/svg+xml"}, _sprite()
+        places = {"vendor/novnc/": "@novnc/novnc/", "vendor/tabler/": "@tabler/core/dist/css/"}
         for ours, theirs in places.items():
             file = NODE_MODULES / theirs / name.removeprefix(ours)
             if name.startswith(ours) and file.is_file():

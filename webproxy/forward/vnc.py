@@ -39,6 +39,7 @@ from webproxy.forward.vncend import OF_TROUBLE, End, close_reason
 if TYPE_CHECKING:
     from panelgate.circuit import Circuit, Stream
     from webproxy.connections import Connection
+    from webproxy.forward.visit import Visit
     from webproxy.sessions import ServiceSession
     from webproxy.web import Web
 
@@ -79,6 +80,10 @@ _OF_ERROR: Final[dict[str, End]] = {
     "access_down": End.ACCESS_DOWN,
     "no_session": End.SESSION_ENDED,
 }
+
+ACCESS_CHANGED: Final = "access changed"
+"""Reason of a visit's end when permission or service changed (`webproxy.forward.visit.Visits.changed`)."""
+_SESSION_OVER: Final = frozenset({"session_ended", "session_expired", "signed out", "no_session"})
 
 
 def end_of(error: PanelgateError) -> End:
@@ -139,6 +144,7 @@ class VncBridge(asyncio.Protocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unsubscribe: Callable[[], None] | None = None
+        self._visit: Visit | None = None
         self._heard = self._loop.time()
         self._log = log.bind(
             reference=self.reference, session_id=session.session_id, service_id=session.service["id"],
@@ -154,6 +160,9 @@ class VncBridge(asyncio.Protocol):
         transport.set_write_buffer_limits(high=BROWSER_BUFFER)
         transport.write(b"".join(frame(Opcode.BINARY, part, client=False) for part in BROWSER_GREETING))
         self._unsubscribe = self._web.events.subscribe(self._event)
+        if not self._join_visit(self._session):
+            self._finish(End.TOO_MANY)
+            return
         self._later("heartbeat", HEARTBEAT_SECONDS, self._heartbeat)
         self._later("recheck", RECHECK_SECONDS, self._recheck)
         self._run("viewer open", self._open())
@@ -319,12 +328,25 @@ class VncBridge(asyncio.Protocol):
 
     # -- what may change while it is open ----------------------------------------------------------------------------
 
+    def _join_visit(self, session: ServiceSession) -> bool:
+        """Be one of the things that the visit cuts when its session ends; False when there are too many."""
+        self._visit = self._web.visits.of(session, self._token)
+        return self._visit.add_socket(self)
+
+    def cut(self, reason: str) -> None:
+        """The visit is over: the session ended, or what it may do changed."""
+        self._visit = None
+        if reason == ACCESS_CHANGED:
+            self._run("viewer check", self._check())
+        else:
+            self._finish(End.SESSION_ENDED if reason in _SESSION_OVER else End.PERMISSION_TAKEN, log_detail=reason)
+
     def _event(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
         if kind == "session.ended" and event.get("session_id") == self._session.session_id:
             self._finish(End.SESSION_ENDED)
         elif kind == "resync" or (kind == "access.changed" and event.get("account_id") == self._session.account["id"]):
-            self._run("viewer recheck", self._check())
+            self._run("viewer check", self._check())
 
     def _recheck(self) -> None:
         """Once a minute, if the person did something: asking counts as activity and keeps the session from idling."""
@@ -332,7 +354,7 @@ class VncBridge(asyncio.Protocol):
         done = self._messages.inputs + self._messages.dropped
         if done != self._done_before:
             self._done_before = done
-            self._run("viewer recheck", self._check())
+            self._run("viewer check", self._check())
 
     async def _check(self) -> None:
         """Ask whether the user still may; an access server that is down changes nothing for an open viewer."""
@@ -343,8 +365,17 @@ class VncBridge(asyncio.Protocol):
             return
         except PanelgateError:
             return
+        if self.ended is not None:
+            return
+        if session.service != self._session.service:
+            self._finish(End.SERVICE_CHANGED)
+            return
+        if self._visit is None and not self._join_visit(session):
+            self._finish(End.TOO_MANY)
+            return
+        self._session = session
         watch = session.permission != "operate"
-        if watch != self._messages.watch and self.ended is None:
+        if watch != self._messages.watch:
             self._messages.watch = watch
             self._log.info("viewer permission changed", watch=watch)
             self._status(watch=watch)
@@ -389,6 +420,8 @@ class VncBridge(asyncio.Protocol):
             self._forget(name)
         if self._unsubscribe is not None:
             self._unsubscribe()
+        if self._visit is not None:
+            self._visit.drop_socket(self)
         if self._transport is not None:
             payload = (
                 close_payload(end, close_reason(self.reference, detail))

@@ -42,6 +42,7 @@ class End(IntEnum):
     BROWSER_SILENT = 4016
     BAD_CLIENT = 4017
     BROKEN = 4018
+    SERVICE_CHANGED = 4019
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,14 @@ ENDS: Final[dict[End, Words]] = {
     End.PASSWORD_WRONG: Words(
         "The panel refused the password",
         "The panel at {target} did not accept the password stored for this service.",
-        "Ask an administrator to enter the panel's VNC password again. It was tried once only, so that the panel does "
+        "Ask an administrator to enter the panel’s VNC password again. It was tried once only, so that the panel does "
         "not lock itself.",
         "ask",
     ),
     End.PASSWORD_MISSING: Words(
         "The panel wants a password",
         "The panel at {target} asks for a VNC password, and none is stored for this service.",
-        "Ask an administrator to store the panel's VNC password with the service.",
+        "Ask an administrator to store the panel’s VNC password with the service.",
         "ask",
     ),
     End.PANEL_REFUSED: Words(
@@ -77,7 +78,7 @@ ENDS: Final[dict[End, Words]] = {
     ),
     End.PORT_CLOSED: Words(
         "VNC is not answering on the panel",
-        "The machine's network is there, but the panel at {target} does not accept connections on this port.",
+        "The machine’s network is there, but the panel at {target} does not accept connections on this port.",
         "Is VNC switched on at the panel, and is the port right? This page keeps trying.",
         "again",
     ),
@@ -96,20 +97,20 @@ ENDS: Final[dict[End, Words]] = {
     ),
     End.DEVICE_OFFLINE: Words(
         "The device is offline",
-        "The device on the machine's network is not connected.",
+        "The device on the machine’s network is not connected.",
         "Is it powered, and does it have internet? This page comes back by itself when the device does.",
         "poll",
     ),
     End.NOT_VNC: Words(
         "This is not a VNC server",
         "Something answers at {target}, but it does not speak VNC.",
-        "Check the service's port: VNC is usually 5900. A web page belongs in a service of the kind http.",
+        "Check the service’s port: VNC is usually 5900. A web page belongs in a service of the kind http.",
         "ask",
     ),
     End.NO_COMMON_TYPE: Words(
         "The panel wants a sign-in that is not supported",
         "The panel at {target} offers only kinds of sign-in that cannot be used from here.",
-        "Switch the panel's VNC server to “VNC password” (or “no password”), then try again.",
+        "Switch the panel’s VNC server to “VNC password” (or “no password”), then try again.",
         "ask",
     ),
     End.SESSION_ENDED: Words(
@@ -144,7 +145,7 @@ ENDS: Final[dict[End, Words]] = {
     ),
     End.TARGET_REFUSED: Words(
         "The device does not allow this target",
-        "The device refused to open {target}: it is not on the device's own list.",
+        "The device refused to open {target}: it is not on the device’s own list.",
         "A change of the service may not have reached the device yet. Try again in a minute, else ask an "
         "administrator.",
         "ask",
@@ -172,6 +173,12 @@ ENDS: Final[dict[End, Words]] = {
         "The connection could not be made because of an error on our side.",
         "Try again. If it happens again, tell support the reference below.",
         "ask",
+    ),
+    End.SERVICE_CHANGED: Words(
+        "The service was changed",
+        "An administrator changed where this service leads to.",
+        "Nothing to do: this page connects again by itself.",
+        "again",
     ),
 }
 

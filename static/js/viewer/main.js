@@ -290,6 +290,12 @@ document.addEventListener("keydown", (event) => {
   }
 }, { capture: true });
 
+// The panel's outline is for those who walk the page by Tab; a click needs none.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Tab" && event.target.tagName !== "CANVAS") document.body.classList.add("viewer-tabbing");
+}, { capture: true });
+document.addEventListener("pointerdown", () => document.body.classList.remove("viewer-tabbing"), { capture: true });
+
 window.addEventListener("online", () => {
   if (document.body.dataset.state === "reconnecting" && veil.up && channel?.socket === undefined) connect();
 });
