@@ -19,6 +19,7 @@ from access.api.open import router as open_router
 from access.kernel import Kernel
 from panelgate.errors import BadInput, Broken, PanelgateError, Unavailable
 from panelgate.log import get_logger
+from panelgate.tasks import spawn
 
 log = get_logger("access.app")
 
@@ -46,12 +47,14 @@ def create_app(kernel: Kernel) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(sweeper.tidy, kernel)  # without a ticket key no call of an agent can be answered
-        async with asyncio.TaskGroup() as group:
-            sweeping = [group.create_task(_sweep_forever(kernel)), group.create_task(sweeper.run(kernel))]
+        sweeping = [spawn("sweep people", _sweep_forever(kernel)), spawn("sweep machines", sweeper.run(kernel))]
+        try:
             yield
+        finally:
             for task in sweeping:
                 task.cancel()
-        kernel.store.close()
+            await asyncio.wait(sweeping)
+            kernel.store.close()
 
     # No pages with the interactive document: they load scripts from other hosts.
     app = FastAPI(
