@@ -100,8 +100,9 @@ class Administrator:
         return self.call("POST", f"/admin/v1/devices/{device_id}/services", body)
 
     def status(self, slug: str) -> str:
-        """A device's status: online, offline or never."""
-        return str(self.call("GET", f"/webproxy/v1/devices/{slug}")["status"])
+        """A device's status: online, offline or never; absent when there is none of that name."""
+        devices = self.call("GET", "/webproxy/v1/devices")["devices"]
+        return next((str(device["status"]) for device in devices if device["slug"] == slug), "absent")
 
     def wait_online(self, slug: str, seconds: float = 20.0) -> None:
         """Wait until a device's agent is connected."""

@@ -70,25 +70,28 @@ class Plan:
 
     def spec(self, name: str, *words: str, **extra: str) -> Spec:
         """Return a command with the settings of this installation; `extra` goes into its environment."""
+        # Whoever wants agents from elsewhere sets these in his environment; the rest is the plan's.
+        defaults = {
+            "PANELGATE_ACCESS_HOST": HERE,
+            "PANELGATE_ACCESS_URL": self.access_url,
+            "PANELGATE_RELAY_HOST": HERE,
+            "PANELGATE_RELAY_URL": self.relay_url,
+            "PANELGATE_WEBPROXY_HOST": HERE,
+        }
         settings = {
             "PYTHONUNBUFFERED": "1",
             "PANELGATE_ACCESS_DATA": str(self.data / "access"),
-            "PANELGATE_ACCESS_HOST": HERE,
             "PANELGATE_ACCESS_PORT": str(self.access_port),
-            "PANELGATE_ACCESS_URL": self.access_url,
             "PANELGATE_RELAY_DATA": str(self.data / "relay"),
             "PANELGATE_RELAY_ACCESS": self.access_url,
-            "PANELGATE_RELAY_HOST": HERE,
             "PANELGATE_RELAY_PORT": str(self.relay_port),
-            "PANELGATE_RELAY_URL": self.relay_url,
             "PANELGATE_WEBPROXY_DATA": str(self.data / "webproxy"),
             "PANELGATE_WEBPROXY_ACCESS": self.access_url,
-            "PANELGATE_WEBPROXY_HOST": HERE,
             "PANELGATE_WEBPROXY_PORT": str(self.port),
         }
         if self.demo:
             settings["PANELGATE_ACCESS_LAN_LOOPBACK"] = "1"
-        return Spec(name, words, {**self.environment, **settings, **extra}, self.command)
+        return Spec(name, words, {**defaults, **self.environment, **settings, **extra}, self.command)
 
     def hmi(self) -> Spec:
         """Return the demonstration's web HMI."""
