@@ -121,6 +121,10 @@ pins: ## Renew requirements/*.txt from pyproject.toml
 	$(COMPILE) --extra server -c requirements/agent.txt -o requirements/server.txt pyproject.toml
 	$(COMPILE) --extra server --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
 
+.PHONY: docs
+docs: $(STAMP)/server ## Renew the pages of docs/ that are made from code
+	$(BIN)/python -m tools.settings_doc
+
 .PHONY: clean
 clean: ## Remove everything that was installed or made, but not ./data
 	rm -rf .venv .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* dist build shots
