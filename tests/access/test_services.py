@@ -1,0 +1,124 @@
+"""Services: checked when written down, passwords sealed, addresses for life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from access import devices, services
+from access.permissions import Level, Rights
+from panelgate.errors import BadInput
+from panelgate.log import Secret
+from tests.fakes.access_machines import PANEL_PASSWORD, Plant
+from tests.fakes.access_world import ACTOR
+
+
+def change(plant: Plant, of: str, **fields: Any) -> None:
+    with plant.writing() as unit:
+        device, service = services.need(unit, plant.service(of).id)
+        services.change(unit, plant.kernel.keyring, ACTOR, device, service, fields)
+
+
+def test_a_service_has_its_own_label_and_the_protocols_port(plant: Plant) -> None:
+    assert plant.hmi.host_label == "hmi--press--acme"
+    assert (plant.hmi.port, plant.panel.port) == (80, 5900)
+    assert (plant.hmi.kind, plant.hmi.path) == ("lan", "/")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"slug": "hmi"}, "slug_taken"),
+        ({"slug": "xn"}, "bad_slug"),
+        ({"slug": "a--b"}, "bad_slug"),
+        ({"slug": "proxy"}, "bad_slug"),
+        ({"host": "plc.local"}, "host_not_ip"),
+        ({"host": "127.0.0.1"}, "host_forbidden"),
+        ({"host": "169.254.169.254"}, "host_forbidden"),
+        ({"host": "10.0.0.1"}, "host_outside_lan"),
+        ({"protocol": "ssh"}, "bad_protocol"),
+        ({"path": "//evil"}, "bad_path"),
+        ({"password": Secret("x" * 129)}, "bad_password"),
+        ({"protocol": "https", "tls_verify": "pin"}, "bad_tls_pin"),
+    ],
+)
+def test_what_cannot_be_dialled_safely_is_not_written_down(plant: Plant, fields: dict[str, Any], code: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        plant.add_service(**({"slug": "new"} | fields))
+    assert caught.value.code == code
+    with plant.reading() as unit:
+        assert {row.slug for row in unit.all(services.Service)} == {"hmi", "panel"}
+
+
+def test_labels_that_are_too_long_are_hashed_and_stay_one_dns_label(plant: Plant) -> None:
+    with plant.writing() as unit:
+        device = devices.create(unit, ACTOR, slug="a" * 32, name="Long", lan=["10.0.0.0/24"])
+        fields = services.Fields("b" * 32, "Long", "10.0.0.5", "http")
+        made = services.create(unit, plant.kernel.keyring, ACTOR, device, fields)
+    assert len(made.host_label) <= 63
+    assert made.host_label.startswith("b" * 20)
+
+
+def test_the_password_is_sealed_and_opens_for_its_service_only(plant: Plant) -> None:
+    stored = plant.service("panel")
+    assert stored.sealed_password is not None
+    assert PANEL_PASSWORD not in stored.sealed_password
+    assert services.password(plant.kernel.keyring, stored) == Secret(PANEL_PASSWORD)
+    assert services.password(plant.kernel.keyring, plant.service("hmi")) is None
+    assert PANEL_PASSWORD not in str([row["facts"] for row in plant.audit("service.create")])
+
+
+def test_null_keeps_the_password_an_empty_one_clears_it(plant: Plant) -> None:
+    change(plant, "panel", name="Operator panel")
+    assert services.password(plant.kernel.keyring, plant.service("panel")) == Secret(PANEL_PASSWORD)
+    change(plant, "panel", password=Secret("other"))
+    assert services.password(plant.kernel.keyring, plant.service("panel")) == Secret("other")
+    change(plant, "panel", password=Secret(""))
+    assert plant.service("panel").sealed_password is None
+    facts = [row["facts"] for row in plant.audit("service.change")]
+    assert facts == [{"name": ["Panel", "Operator panel"]}, {"password": "set"}, {"password": "cleared"}]
+
+
+def test_every_change_the_agent_must_know_makes_a_newer_configuration(plant: Plant) -> None:
+    heard = plant.heard()
+    before = plant.device().config_version
+    change(plant, "hmi", port=8080)
+    change(plant, "hmi", port=8080)
+    assert plant.device().config_version == before + 1
+    assert {"type": "config.changed", "device_id": plant.device_id, "version": before + 1} in heard
+    with plant.writing() as unit:
+        device, service = services.need(unit, plant.hmi.id)
+        services.delete(unit, ACTOR, device, service)
+    assert plant.device().config_version == before + 2
+
+
+def test_the_slug_stays(plant: Plant) -> None:
+    with pytest.raises(BadInput) as caught:
+        change(plant, "hmi", slug="other")
+    assert caught.value.code == "slug_fixed"
+
+
+def test_a_new_protocol_brings_its_own_port_and_certificate_check(plant: Plant) -> None:
+    change(plant, "hmi", protocol="https")
+    service = plant.service("hmi")
+    assert (service.port, service.tls_verify) == (443, "ca")
+
+
+def test_permission_is_the_higher_of_what_applies_and_hidden_services_are_for_managers(plant: Plant) -> None:
+    device, shown = plant.device(), plant.service("hmi")
+    hidden = plant.add_service("hidden", visible=False)
+    watcher = Rights(devices={device.id: Level.WATCH})
+    assert services.permission(watcher, device, shown) == "watch"
+    assert services.permission(Rights(everything=Level.OPERATE), device, shown) == "operate"
+    assert services.permission(Rights(devices={device.id: Level.SEE}), device, shown) is None
+    assert services.permission(Rights(everything=Level.OPERATE), device, hidden) is None
+    assert services.permission(Rights(administrator=True), device, hidden) == "operate"
+
+
+def test_a_device_has_a_limited_number_of_services(plant: Plant) -> None:
+    for number in range(services.SERVICES_LIMIT - 2):
+        plant.add_service(f"s{number}")
+    with pytest.raises(BadInput) as caught:
+        plant.add_service("one-more")
+    assert caught.value.code == "too_many_services"
