@@ -53,6 +53,7 @@ class Agent:
         self._keys = Verifier(state.ticket_keys())
         self._client = AccessClient(self._enrolment.access, self._identity, clock=self._clock)
         self._config_lock = asyncio.Lock()
+        self._connect_lock = asyncio.Lock()  # identity and client do not change under a connect; taken before the other
         self._config_asked = self._keys_asked = -REFRESH_SECONDS
         self._control: Control | None = None
         self._relay = ("", "")
@@ -97,7 +98,8 @@ class Agent:
         while True:
             self.status.set("connecting")
             try:
-                control = await self._connect()
+                async with self._connect_lock:
+                    control = await self._connect()
             except PanelgateError as error:
                 self._say(error.code, words.explain(error))
                 hopeless = error.code in words.HOPELESS
@@ -211,7 +213,8 @@ class Agent:
         while True:
             if self._clock.now() >= renew_at(self._identity):
                 try:
-                    await self._renew()
+                    async with self._connect_lock, self._config_lock:
+                        await self._renew()
                 except PanelgateError as error:
                     log.warning("certificate not renewed", code=error.code, reason=error.message)
             await asyncio.sleep(RENEW_LOOK_SECONDS)

@@ -62,6 +62,7 @@ class FakeAccess:
         self.presence: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
         self.accept_presence = True
+        self.join_token = ""
         self.certificate_days = 90.0
         self.report_seconds = 5.0
         self.port = 0
@@ -228,7 +229,7 @@ class FakeAccess:
         return {"keys": [public_part(self.signing_key)]}
 
     def _join(self, data: dict[str, Any]) -> dict[str, Any]:
-        if data["token"] != "join-me":
+        if data["token"] != self.join_token:
             raise Refused("bad_token", "the join token is wrong or has been used")
         role, ident = Role(data["role"]), "relay-joined"
         issued = self.authority.issue(data["csr"], role, ident, names=data["dns_names"])

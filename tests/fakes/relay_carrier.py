@@ -14,6 +14,10 @@ class FakeCarrier:
         self.closed: tuple[int, str] | None = None
 
     @property
+    def is_open(self) -> bool:
+        return self.closed is None
+
+    @property
     def taken(self) -> bytes:
         return b"".join(self.written)
 
@@ -21,7 +25,7 @@ class FakeCarrier:
         assert self.closed is None, "written after close"
         self.written.append(data)
 
-    def send_text(self, text: str) -> None:
+    def send_message(self, text: str) -> None:
         assert self.closed is None, "sent after close"
         self.messages.append(json.loads(text))
 

@@ -1,0 +1,140 @@
+"""Decisions and limits of the forwarder, with streams and targets that only write down what happens to them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from agent.dial import DialFailed
+from agent.forward import Forwarder
+from agent.policy import Address, OwnerPolicy, parse_address
+from agent.targets import Service, Targets
+from panelgate.frames import StreamError
+from panelgate.stream import Stream
+from panelgate.tickets import Signer, Verifier, new_signing_key
+
+KEY = new_signing_key()
+
+
+class FakeStream(asyncio.Transport):
+    """Remembers its reset, and can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+
+    def reset(self, code: int, text: str = "") -> None:
+        if not self.over.done():
+            self.over.set_result((code, text))
+
+    def is_closing(self) -> bool:
+        return self.over.done()
+
+
+class Table:
+    def __init__(
+        self,
+        dial: Callable[[Service], Awaitable[asyncio.Transport]] | None = None,
+        own: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        self.targets = Targets("d1")
+        self.dialled: asyncio.Queue[Service] = asyncio.Queue()
+        self.answer: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+        addresses: frozenset[Address] = frozenset(a for text in own if (a := parse_address(text)) is not None)
+        self.forwarder = Forwarder(self.targets, OwnerPolicy(), lambda: addresses, dial=dial or self.dial, **options)
+
+    async def dial(self, service: Service) -> asyncio.Transport:
+        self.dialled.put_nowait(service)
+        return await asyncio.shield(self.answer)
+
+    def configure(self, version: int = 1, **hosts: str) -> None:
+        rows = [
+            {"id": ident, "slug": ident, "name": ident, "host": host, "port": 80, "protocol": "http", "tls": {}}
+            for ident, host in hosts.items()
+        ]
+        claims = {"device_id": "d1", "version": version, "lan": ["192.168.0.0/24"], "services": rows}
+        self.targets.accept(Signer(KEY).config(claims), Verifier.of(KEY))
+
+    def open(self, service_id: str, granted: tuple[str, ...] = ("hmi", "other")) -> FakeStream:
+        stream = FakeStream()
+        self.forwarder.on_stream(cast("Stream", stream), service_id, granted, "c1")
+        return stream
+
+    async def ended(self, stream: FakeStream) -> tuple[int, str]:
+        return await asyncio.wait_for(stream.over, 5)
+
+
+async def test_what_the_ticket_does_not_name_is_refused_first() -> None:
+    table = Table()
+    assert await table.ended(table.open("hmi", ("other",))) == (StreamError.REFUSED, "not_in_ticket")
+    assert table.forwarder.refused == 1
+
+
+async def test_unknown_service() -> None:
+    table = Table()
+    assert (await table.ended(table.open("hmi")))[0] == StreamError.UNKNOWN_SERVICE
+
+
+async def test_policy_is_asked_with_this_machines_addresses() -> None:
+    table = Table(own=("192.168.0.1",))
+    table.configure(hmi="192.168.0.1", other="10.0.0.1")
+    assert await table.ended(table.open("hmi")) == (StreamError.REFUSED, "own_address")
+    assert await table.ended(table.open("other")) == (StreamError.REFUSED, "outside_lan")
+    assert table.dialled.empty()
+
+
+async def test_limits_per_service_and_per_device() -> None:
+    table = Table(per_service=1, per_device=2)
+    table.configure(hmi="192.168.0.2", other="192.168.0.3", third="192.168.0.4")
+    table.open("hmi")
+    assert (await table.ended(table.open("hmi")))[0] == StreamError.LIMIT
+    table.open("other")
+    code, text = await table.ended(table.open("third", ("third",)))
+    assert (code, text) == (StreamError.LIMIT, "2 connections through this agent are open")
+
+
+async def test_a_failed_dial_gives_its_place_back_and_tells_why() -> None:
+    async def fail(service: Service) -> asyncio.Transport:
+        raise DialFailed(StreamError.TLS, "certificate sha256 AB")
+
+    table = Table(fail, per_service=1)
+    table.configure(hmi="192.168.0.2")
+    for _ in range(2):
+        assert await table.ended(table.open("hmi")) == (StreamError.TLS, "certificate sha256 AB")
+    assert table.forwarder.connections == 0
+
+
+async def test_a_service_that_came_meanwhile_is_dialled() -> None:
+    async def refresh() -> None:
+        table.configure(hmi="192.168.0.2")
+
+    table = Table(refresh=refresh)
+    table.open("hmi")
+    assert (await asyncio.wait_for(table.dialled.get(), 5)).host == "192.168.0.2"
+
+
+async def test_a_refresh_that_brings_nothing_refuses() -> None:
+    async def refresh() -> None:
+        return None
+
+    table = Table(refresh=refresh)
+    assert (await table.ended(table.open("hmi")))[0] == StreamError.UNKNOWN_SERVICE
+
+
+async def test_who_left_during_the_dial_gets_no_connection() -> None:
+    class Target(asyncio.Transport):
+        def __init__(self) -> None:
+            super().__init__()
+            self.aborted = asyncio.Event()
+
+        def abort(self) -> None:
+            self.aborted.set()
+
+    table = Table()
+    table.configure(hmi="192.168.0.2")
+    stream = table.open("hmi")
+    await asyncio.wait_for(table.dialled.get(), 5)
+    stream.reset(StreamError.CLOSED)
+    target = Target()
+    table.answer.set_result(target)
+    await asyncio.wait_for(target.aborted.wait(), 5)
