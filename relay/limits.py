@@ -19,7 +19,7 @@ class LimitValues:
     addresses: int = 20_000  # addresses remembered at once: about 4 MB
     circuits_per_device: int = 64  # one per user and device for HTTP, one per viewer
     circuits: int = 10_000  # 70 kB each when idle
-    controls: int = 10_000
+    controls: int = 5_000  # what one report to the access server may list
     early_bytes: int = 64 * 1024  # of one web proxy, until its agent has arrived
     early_bytes_total: int = 64 * 1024 * 1024  # of all of them
     rendezvous_seconds: float = 10.0  # for the agent to dial back: the person is looking at a page meanwhile
