@@ -267,7 +267,8 @@ class Carrier(asyncio.BufferedProtocol):
             return
         self._transport.write(frame)
         if self._transport.get_write_buffer_size() > MAX_UNSENT:
-            self._fail(CarrierClosed(CloseCode.TOO_BIG, "too much is queued"))
+            self._end = CarrierClosed(CloseCode.TOO_BIG, "too much is queued")
+            self.abort()  # a close frame would only queue behind the rest
 
     def _guard(self, callback: Callable[..., None], *arguments: object) -> None:
         try:

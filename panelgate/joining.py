@@ -14,10 +14,9 @@ HALF_CLOSED_SECONDS: Final = 60.0  # one side is done; the other has this long b
 
 
 class Held(asyncio.Protocol):
-    """The protocol of a fresh connection until it is joined: reads nothing, remembers if it was lost."""
+    """The protocol of a fresh connection until it is joined: reads nothing, remembers in `is_lost` if it was lost."""
 
     def __init__(self) -> None:
-        self.lost: Exception | None = None
         self.is_lost = False
         self._transport: asyncio.Transport | None = None
 
@@ -28,7 +27,7 @@ class Held(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone before it was joined."""
-        self.is_lost, self.lost = True, exc
+        self.is_lost = True
 
 
 class Joined:
@@ -49,9 +48,17 @@ class Joined:
     def start(self) -> None:
         """Take both transports over."""
         for end in self._ends:
-            end.mine.set_protocol(end)
+            held = end.mine.get_protocol()
+            # A transport that is lost has forgotten its protocol, and would never tell a new one.
+            if (isinstance(held, Held) and held.is_lost) or (held is None and not isinstance(end.mine, Stream)):
+                end.gone = True
+            else:
+                end.mine.set_protocol(end)
         for end in self._ends:
-            end.mine.resume_reading()
+            if end.gone:
+                self.lost(end, ConnectionResetError("lost before it was joined"))
+            else:
+                end.mine.resume_reading()
 
     def close(self) -> None:
         """End both, after what is queued."""
@@ -159,9 +166,5 @@ def join(
     if done is not None:
         callback = done
         joined.done.add_done_callback(lambda future: callback(future.result()))
-    for end in (a, b):
-        held = end.get_protocol()
-        if isinstance(held, Held) and held.is_lost:
-            joined.abort(held.lost or ConnectionResetError("lost before it was joined"))
     joined.start()
     return joined
