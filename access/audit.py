@@ -12,6 +12,7 @@ from sqlalchemy import or_, select
 
 from access.db import Unit
 from access.models.audit import AuditHead, AuditRow
+from access.models.base import new_id
 from panelgate.clock import iso
 from panelgate.errors import BadInput, Broken
 
@@ -87,8 +88,8 @@ def append(
         raise Broken("unknown_event", "an event that is not in the table", {"action": action, "result": result})
     head = _head(unit)
     row = AuditRow(
-        account_id=unit.account_id, chain=head.chain, number=head.number + 1, time=unit.now, action=action,
-        result=result, user_id=user_id, user=user, device_id=device_id, device=device, service=service,
+        id=new_id(), account_id=unit.account_id, chain=head.chain, number=head.number + 1, time=unit.now,
+        action=action, result=result, user_id=user_id, user=user, device_id=device_id, device=device, service=service,
         address=address, facts=json.dumps(dict(facts or {}), sort_keys=True, ensure_ascii=False), duration=duration,
         bytes_up=bytes_up, bytes_down=bytes_down, previous=head.hash,
     )  # fmt: skip
@@ -108,7 +109,7 @@ def _head(unit: Unit) -> AuditHead:
 
 def row_hash(row: AuditRow) -> str:
     """SHA-256 over every column but the hash itself, as canonical JSON."""
-    columns = [c.key for c in AuditRow.__mapper__.column_attrs if c.key not in ("hash", "id")]
+    columns = [c.key for c in AuditRow.__mapper__.column_attrs if c.key != "hash"]
     values = {name: getattr(row, name) for name in columns}
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

@@ -141,7 +141,7 @@ def move(machine: str, address: str) -> None:
 def serve() -> None:
     """Run the access server until it is stopped."""
     settings = _settings()
-    log.configure("access", json=settings.log == "json")
+    log.configure("access", json=settings.log == "json", level=settings.log_level)
     kernel = opened(settings)
     server_of(kernel, identity_of(kernel)).run()
 

@@ -23,9 +23,7 @@ def wrong_credentials() -> Refused:
 
 def wrong_code() -> Refused:
     """The answer to a wrong, old or used code."""
-    return Refused(
-        "wrong_code", "This code is not right, or was used. Wait for the next one and type it.", status=401
-    )
+    return Refused("wrong_code", "This code is not right, or was used. Wait for the next one and type it.", status=401)
 
 
 def password(kernel: Kernel, account: str, user: str, given: str, client: Client) -> tuple[str, str]:
@@ -74,8 +72,8 @@ def _failed(
     unit: Unit, key: str, action: str, user_id: str | None, name: str, address: str, **facts: Any
 ) -> float | None:
     """Count and record a failure; until when it locked, if it did."""
-    _note(unit, action, "failed", user_id, name, address, **facts)
     until = lockout.fail(unit, key)
+    _note(unit, action, "failed", user_id, name, address, **facts)
     if until is not None:
         _note(unit, "signin.locked", "refused", user_id, name, address, **facts)
     return until

@@ -23,6 +23,7 @@ from access.kernel import DATABASE_FILE, Kernel
 from access.passwords import Hasher
 from panelgate.clock import FakeClock
 from panelgate.pki import Role
+from tests.fakes.access_machines import Plant
 from tests.fakes.access_world import Api, make_data, make_identity, make_kernel
 
 START_SECONDS = "60"  # initdb and a first start on a loaded machine
@@ -186,3 +187,8 @@ async def api(kernel: Kernel) -> AsyncIterator[Api]:
     async with httpx.AsyncClient(transport=transport, base_url="https://access.test") as http:
         yield Api(http, kernel, make_identity(kernel, Role.WEBPROXY, "w" * 32))
 
+
+@pytest.fixture
+def plant(kernel: Kernel) -> Plant:
+    """An account with a machine and two services; no agent yet."""
+    return Plant(kernel)

@@ -21,6 +21,7 @@ from panelgate.settings import AccessSettings
 PASSWORD = "correct horse 7"
 CLIENT = {"address": "203.0.113.7", "user_agent": "Firefox"}
 
+
 def make_data(data: Path) -> None:
     """A data folder as `panelgate access init` makes it; tables come from the migrations, as in real life."""
     Keyring.create(data / KEY_FILE)
