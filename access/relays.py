@@ -32,8 +32,8 @@ def register(unit: Unit, relay_id: str, url: str, version: str) -> Relay:
 
 def report(unit: Unit, relay_id: str, *, circuits: int, devices: int, transferred: int) -> Relay:
     """Note a relay's load; `transferred` in bytes since it started."""
-    relay = unit.need(Relay, relay_id)
-    if relay.registered is None:
+    relay = unit.get(Relay, relay_id)
+    if relay is None or relay.registered is None:
         raise BadInput("not_registered", "Register first: nobody knows this relay's address yet.", {})
     relay.last_report = unit.now
     relay.circuits = circuits
