@@ -22,26 +22,29 @@ function show(values) {
 function draw() {
   const canvas = at("trend");
   const pen = canvas.getContext("2d");
-  const y = (celsius) => canvas.height - 10 - ((celsius - 15) / 85) * (canvas.height - 20);
-  pen.clearRect(0, 0, canvas.width, canvas.height);
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const sharp = devicePixelRatio || 1;
+  canvas.width = width * sharp; // also clears it
+  canvas.height = height * sharp;
+  pen.scale(sharp, sharp);
+  const y = (celsius) => height - 10 - ((celsius - 15) / 85) * (height - 20);
   pen.font = "12px system-ui";
   pen.strokeStyle = "#aab4ba";
   pen.fillStyle = "#52616b";
   for (const celsius of [20, 40, 60, 80, 100]) {
     pen.beginPath();
-    pen.moveTo(34, y(celsius));
-    pen.lineTo(canvas.width, y(celsius));
+    pen.moveTo(48, y(celsius));
+    pen.lineTo(width, y(celsius));
     pen.stroke();
     pen.fillText(`${celsius} °C`, 0, y(celsius) + 4);
   }
-  for (const [which, colour, width] of [[1, "#8a949b", 1.5], [0, "#14384f", 2.5]]) {
+  for (const [which, colour, thick] of [[1, "#8a949b", 1.5], [0, "#14384f", 2.5]]) {
     pen.strokeStyle = colour;
-    pen.lineWidth = width;
+    pen.lineWidth = thick;
     pen.beginPath();
-    trend.forEach((pair, n) => pen.lineTo(40 + n * 2.4, y(pair[which])));
+    trend.forEach((pair, n) => pen.lineTo(48 + (n * (width - 48)) / 300, y(pair[which])));
     pen.stroke();
   }
-  pen.lineWidth = 1;
 }
 
 function connect() {
