@@ -53,6 +53,7 @@ def ends(target: str) -> dict[str, dict[str, str]]:
             "happened": words.happened.replace("{target}", target),
             "todo": words.todo,
             "after": words.after,
+            "quote": words.quote,
         }
         for end, words in ENDS.items()
     }

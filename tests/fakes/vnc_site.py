@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from panelgate.errors import PanelgateError
@@ -63,11 +63,10 @@ class TcpStream(asyncio.Transport):
 
         class Inner(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                assert isinstance(transport, asyncio.Transport)
-                stream._tcp = transport
-                transport.write(bytes(stream._early))
+                tcp = stream._tcp = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+                tcp.write(bytes(stream._early))
                 if not stream._reading:
-                    transport.pause_reading()
+                    tcp.pause_reading()
 
             def data_received(self, data: bytes) -> None:
                 protocol.data_received(data)
@@ -230,9 +229,8 @@ class _Browser(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.site.transports.add(transport)
+        self.transport = cast("asyncio.Transport", transport)
+        self.site.transports.add(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.site.transports.discard(self.transport)
@@ -284,7 +282,8 @@ class VncSite:
         self.web = web
         self.bridges: list[VncBridge] = []
         self.transports: set[asyncio.Transport] = set()
-        self.deaf = False
+        self.deaf = False  # answers no WebSocket, as with a lost line or without a session
+        self.signed_out = False
         self.portal = "http://portal.localhost"
 
     async def __aenter__(self) -> VncSite:
@@ -309,6 +308,8 @@ class VncSite:
         if path == "/":
             fields, body = viewer.page(self.web.session, self.portal)
             return 200, {k.decode(): v.decode() for k, v in fields}, body
+        if path == viewer.STATUS and self.signed_out:
+            return 401, {}, b""
         if path == viewer.STATUS:
             offline = self.web.circuit_error is not None and self.web.circuit_error.code == "device_offline"
             status = {"device": {"status": "offline" if offline else "online"}}

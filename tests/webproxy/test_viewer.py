@@ -68,7 +68,9 @@ def test_words_for_every_end() -> None:
     words = viewer.ends("192.168.0.12:5900")
     assert set(words) == {str(int(end)) for end in ENDS}
     assert "192.168.0.12:5900" in words[str(int(End.PORT_CLOSED))]["happened"]
-    assert all("{" not in text for entry in words.values() for text in entry.values())
+    for entry in words.values():
+        assert "{" not in entry["title"] + entry["happened"] + entry["todo"]
+        assert entry["quote"].count("{said}") == 1
 
 
 def test_ipv6_targets_are_readable() -> None:

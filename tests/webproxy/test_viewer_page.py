@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from panelgate.errors import Unavailable
+from tests.fakes.rfb_panel import RfbPanel
 from tests.fakes.vnc_site import FakeWeb, VncSite
 from webproxy.forward.vncend import End
 
@@ -24,6 +26,7 @@ CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+NO_PICTURE = struct.pack(">BxH", 0, 0)
 GREEN, WHITE = [0, 255, 0], [255, 255, 255]
 
 
@@ -266,3 +269,132 @@ async def test_on_a_phone_the_keyboard_is_one_tap_away(panel: Panel, browser: Br
         await expect(page.locator("#veil-title")).to_have_text("Disconnected")
         await page.locator("#veil-again").tap()
         await connected(page)
+
+
+async def test_the_modules_own_sums(browser: Browser) -> None:
+    """Pure functions of the page's modules, in the browser that runs them."""
+    web = FakeWeb(1)
+    web.circuit_error = Unavailable("access_down")
+    async with viewing(browser, web) as (page, _):
+        answers = await page.evaluate(
+            """async () => {
+                const plan = await import("/.pg/static/js/viewer/plan.js");
+                const { difference } = await import("/.pg/static/js/viewer/typing.js");
+                const words = await import("/.pg/static/js/viewer/words.js");
+                const ends = { 4002: { key: "panel_refused", after: "ask" } };
+                return {
+                    waits: [0, 1, 5, 99].map((tries) => plan.wait(tries, () => 0)),
+                    jitter: plan.wait(2, () => 1),
+                    ours: plan.read(4002, "0123abcd Zu viele Versuche", ends),
+                    bare: plan.read(4002, "", ends),
+                    lost: plan.read(1006, "", ends).after,
+                    moments: ["2026-01-31T12:00:00Z", "soon", ""].map((t) => plan.moment(t)?.toISOString() ?? null),
+                    typed: [["··", "··a"], ["··ab", "··"], ["··teh", "··the "], ["··", "··ä😀"]]
+                        .map((pair) => difference(...pair)),
+                    durations: [0, 59, 61, 3660, 200000].map(words.duration),
+                    sizes: [0, 999, 1500, 123456, 7.8e9].map(words.size),
+                };
+            }"""
+        )
+        assert answers == {
+            "waits": [1, 2, 30, 30],
+            "jitter": 5,
+            "ours": {"key": "panel_refused", "after": "ask", "reference": "0123abcd", "detail": "Zu viele Versuche"},
+            "bare": {"key": "panel_refused", "after": "ask", "reference": "", "detail": ""},
+            "lost": "again",
+            "moments": ["2026-01-31T12:00:00.000Z", None, None],
+            "typed": [
+                {"erase": 0, "insert": ["a"]},
+                {"erase": 2, "insert": []},
+                {"erase": 2, "insert": ["h", "e", " "]},
+                {"erase": 0, "insert": ["ä", "😀"]},
+            ],
+            "durations": ["0 s", "59 s", "1 min 01 s", "1 h 01 min", "2 days"],
+            "sizes": ["0 B", "999 B", "1.5 kB", "123 kB", "7.8 GB"],
+        }
+
+
+async def test_the_own_size_and_full_screen(panel: Panel, browser: Browser) -> None:
+    async with viewing(browser, FakeWeb(PORT, PASSWORD)) as (page, _):
+        await connected(page)
+        await page.mouse.move(640, 2)
+        await page.locator("#scale").click()
+        await expect(page.locator("#scale")).to_have_attribute("aria-pressed", "false")
+        box = await page.locator("#picture canvas").bounding_box()
+        assert box is not None
+        assert (box["width"], box["height"]) == (400, 300)
+        await page.reload()  # remembered
+        await connected(page)
+        await expect(page.locator("#scale")).to_have_text("1:1")
+        await page.mouse.move(640, 2)
+        await page.locator("#fullscreen").click()
+        await expect(page.locator("#fullscreen")).to_have_attribute("aria-pressed", "true")
+
+
+async def test_clipboard_text_both_ways(browser: Browser) -> None:
+    async with RfbPanel() as panel, viewing(browser, FakeWeb(panel.port)) as (page, site):
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await expect(page.locator("#veil")).to_be_visible()
+
+        async def opened() -> bool:
+            return bool(panel.shared)
+
+        await until(opened)
+        await asyncio.sleep(0.2)
+        panel.send(NO_PICTURE)
+        await connected(page)
+        text = "Rezept 9: 80 °C".encode("latin-1")
+        panel.send(struct.pack(">BxxxI", 3, len(text)) + text)
+        await page.mouse.move(640, 2)
+        await page.locator("#clipboard").click()
+        await expect(page.locator("#clip-in")).to_have_value("Rezept 9: 80 °C")
+        await page.locator("#clip-copy").click()
+        await expect(page.locator("#clip-said")).to_have_text("Copied.")
+        panel.received.clear()
+        await page.locator("#clip-read").click()
+
+        async def pasted() -> bool:
+            return struct.pack(">BxxxI", 6, len(text)) + text in panel.received
+
+        await until(pasted)
+        await page.locator("#clip-out").press("Escape")
+        await expect(page.locator("#clipboard-box")).to_be_hidden()
+        assert site.bridges[0].ended is None
+
+
+async def test_two_people_at_one_panel(panel: Panel, browser: Browser) -> None:
+    async with (
+        viewing(browser, FakeWeb(PORT, PASSWORD)) as (one, _),
+        viewing(browser, FakeWeb(PORT, PASSWORD, "watch")) as (two, site),
+    ):
+        await connected(one)
+        await connected(two)
+        await shows(one, GREEN)
+        await shows(two, GREEN)
+        await panel.watch_events()
+        await shows(two, WHITE)
+        await expect(two.locator("#watch-badge")).to_be_visible()
+        await two.mouse.click(640, 400)
+        await two.keyboard.press("9")
+        await one.mouse.click(640, 400)
+        await one.keyboard.press("8")
+
+        async def arrived() -> bool:
+            return "0x38, 8" in panel.events()
+
+        await until(arrived)
+        assert "0x39, 9" not in panel.events()
+        assert site.bridges[0].ended is None
+
+
+async def test_a_lost_line_and_a_lost_session_look_alike_to_a_websocket_but_not_to_a_person(browser: Browser) -> None:
+    async with RfbPanel() as panel, viewing(browser, FakeWeb(panel.port)) as (page, site):
+        site.deaf = True
+        for bridge in site.bridges:
+            bridge._abort()
+        await expect(page.locator("#veil-title")).to_have_text("The connection was lost")
+        await expect(page.locator("#veil-clock")).to_contain_text("Next try in")
+        site.signed_out = True
+        await page.locator("#veil-again").click()
+        await expect(page.locator("#veil-title")).to_have_text("Your session has ended")
+        await expect(page.locator("#veil-sign-in")).to_be_focused()

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from panelgate.errors import PanelgateError, Refused, Unavailable
-from panelgate.frames import StreamError
 from panelgate.log import get_logger
 from panelgate.stream import StreamReset
 from panelgate.tasks import spawn
@@ -34,7 +33,15 @@ from panelgate.wsframes import (
 )
 from webproxy.forward.rfb import BROWSER_GREETING, BadClient, BrowserHandshake, Failure, PanelHandshake, Step
 from webproxy.forward.rfbinput import ClientMessages
-from webproxy.forward.vncend import OF_TROUBLE, End, close_reason
+from webproxy.forward.vncend import (
+    ACCESS_CHANGED,
+    OF_STREAM,
+    OF_TROUBLE,
+    SESSION_OVER,
+    End,
+    close_reason,
+    end_of,
+)
 
 if TYPE_CHECKING:
     from panelgate.circuit import Circuit, Stream
@@ -51,8 +58,8 @@ CLOSE_SECONDS: Final = 1.0
 """For the browser to take the close frame; a session's end must be over within two seconds."""
 HEARTBEAT_SECONDS: Final = 5.0
 """Between pings to the browser, whose answers are the shown round trip."""
-SILENT_SECONDS: Final = 30.0
-"""Without any byte from the browser, its link is dead: six pings were not answered."""
+SILENT_SECONDS: Final = 60.0
+"""Without any byte from the browser, its link is dead; a ping may wait half a minute behind a picture."""
 RECHECK_SECONDS: Final = 60.0
 """Between looks whether the person did something, which keeps the session from idling out."""
 EARLY_BYTES: Final = 64 * 1024
@@ -61,38 +68,6 @@ BROWSER_BUFFER: Final = 256 * 1024
 """High-water mark towards the browser: a picture's worth at 10 Mbit/s and 200 ms."""
 
 log = get_logger(__name__)
-
-
-_OF_STREAM: Final[dict[int, End]] = {
-    StreamError.REFUSED: End.TARGET_REFUSED,
-    StreamError.UNKNOWN_SERVICE: End.TARGET_REFUSED,
-    StreamError.CONNECTION_REFUSED: End.PORT_CLOSED,
-    StreamError.UNREACHABLE: End.UNREACHABLE,
-    StreamError.TIMEOUT: End.TIMED_OUT,
-    StreamError.LIMIT: End.TOO_MANY,
-    StreamError.INTERNAL: End.BROKEN,
-    StreamError.CLOSED: End.RELAY_LOST,
-}
-"""What a stream's reset means to a person; PEER_RESET is not here, because before and after the handshake differ."""
-
-_OF_ERROR: Final[dict[str, End]] = {
-    "device_offline": End.DEVICE_OFFLINE,
-    "access_down": End.ACCESS_DOWN,
-    "no_session": End.SESSION_ENDED,
-}
-
-ACCESS_CHANGED: Final = "access changed"
-"""Reason of a visit's end when permission or service changed (`webproxy.forward.visit.Visits.changed`)."""
-_SESSION_OVER: Final = frozenset({"session_ended", "session_expired", "signed out", "no_session"})
-
-
-def end_of(error: PanelgateError) -> End:
-    """Return what an error on the way to the device means to a person."""
-    if error.code in _OF_ERROR:
-        return _OF_ERROR[error.code]
-    if isinstance(error, Refused):
-        return End.PERMISSION_TAKEN
-    return End.RELAY_LOST if isinstance(error, Unavailable) else End.BROKEN
 
 
 class _PanelSide(asyncio.Protocol):
@@ -299,8 +274,8 @@ class VncBridge(asyncio.Protocol):
         """The stream is over: `exc` is a StreamReset, or None when the panel closed its side."""
         if self.ended is not None:
             return
-        if isinstance(exc, StreamReset) and exc.code in _OF_STREAM:
-            self._finish(_OF_STREAM[exc.code], log_detail=str(exc))
+        if isinstance(exc, StreamReset) and exc.code in OF_STREAM:
+            self._finish(OF_STREAM[exc.code], log_detail=str(exc))
         elif self._panel.done:
             self._finish(End.PANEL_CLOSED)
         else:
@@ -339,7 +314,7 @@ class VncBridge(asyncio.Protocol):
         if reason == ACCESS_CHANGED:
             self._run("viewer check", self._check())
         else:
-            self._finish(End.SESSION_ENDED if reason in _SESSION_OVER else End.PERMISSION_TAKEN, log_detail=reason)
+            self._finish(End.SESSION_ENDED if reason in SESSION_OVER else End.PERMISSION_TAKEN, log_detail=reason)
 
     def _event(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
 
+from panelgate.errors import PanelgateError, Refused, Unavailable
+from panelgate.frames import StreamError
 from webproxy.forward.rfb import Trouble
 
 MAX_REASON: Final = 123
@@ -47,12 +49,13 @@ class End(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What happened (``{target}`` is host and port, ``{said}`` the panel's own words), what to do, what follows."""
+    """What happened (``{target}`` is host and port), what to do, what follows, and how the panel's words are shown."""
 
     title: str
     happened: str
     todo: str
     after: After
+    quote: str = "The panel says: “{said}”"
 
 
 ENDS: Final[dict[End, Words]] = {
@@ -106,12 +109,14 @@ ENDS: Final[dict[End, Words]] = {
         "Something answers at {target}, but it does not speak VNC.",
         "Check the service’s port: VNC is usually 5900. A web page belongs in a service of the kind http.",
         "ask",
+        "It began with: “{said}”",
     ),
     End.NO_COMMON_TYPE: Words(
         "The panel wants a sign-in that is not supported",
         "The panel at {target} offers only kinds of sign-in that cannot be used from here.",
         "Switch the panel’s VNC server to “VNC password” (or “no password”), then try again.",
         "ask",
+        "It offers: {said}",
     ),
     End.SESSION_ENDED: Words(
         "Your session has ended",
@@ -189,6 +194,38 @@ OF_TROUBLE: Final[dict[Trouble, End]] = {
     Trouble.PASSWORD_WRONG: End.PASSWORD_WRONG,
     Trouble.NO_COMMON_TYPE: End.NO_COMMON_TYPE,
 }
+
+
+OF_STREAM: Final[dict[int, End]] = {
+    StreamError.REFUSED: End.TARGET_REFUSED,
+    StreamError.UNKNOWN_SERVICE: End.TARGET_REFUSED,
+    StreamError.CONNECTION_REFUSED: End.PORT_CLOSED,
+    StreamError.UNREACHABLE: End.UNREACHABLE,
+    StreamError.TIMEOUT: End.TIMED_OUT,
+    StreamError.LIMIT: End.TOO_MANY,
+    StreamError.INTERNAL: End.BROKEN,
+    StreamError.CLOSED: End.RELAY_LOST,
+}
+"""What a stream's reset means to a person; PEER_RESET is not here, because before and after the handshake differ."""
+
+_OF_ERROR: Final[dict[str, End]] = {
+    "device_offline": End.DEVICE_OFFLINE,
+    "access_down": End.ACCESS_DOWN,
+    "no_session": End.SESSION_ENDED,
+}
+
+ACCESS_CHANGED: Final = "access changed"
+"""Reason of a visit's end when permission or service changed (`webproxy.forward.visit.Visits.changed`)."""
+SESSION_OVER: Final = frozenset({"session_ended", "session_expired", "signed out", "no_session"})
+
+
+def end_of(error: PanelgateError) -> End:
+    """Return what an error on the way to the device means to a person."""
+    if error.code in _OF_ERROR:
+        return _OF_ERROR[error.code]
+    if isinstance(error, Refused):
+        return End.PERMISSION_TAKEN
+    return End.RELAY_LOST if isinstance(error, Unavailable) else End.BROKEN
 
 
 def close_reason(reference: str, detail: str = "") -> str:

@@ -15,6 +15,8 @@ export class Channel {
     this.sent = 0;
     this.messages = 0;
     this.opened = false;
+    this.heard = Date.now();
+    this.closed = closed;
     this.socket = new WebSocket(address);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = (event) => {
@@ -22,6 +24,7 @@ export class Channel {
       this.onopen?.(event);
     };
     this.socket.onmessage = (event) => {
+      this.heard = Date.now();
       if (typeof event.data === "string") {
         note(JSON.parse(event.data));
         return;
@@ -53,5 +56,15 @@ export class Channel {
 
   close() {
     this.socket.close(1000);
+  }
+
+  // The line is dead and nobody will tell: be closed now, whatever the socket is still waiting for.
+  drop() {
+    const { socket } = this;
+    socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null;
+    socket.close();
+    const event = new CloseEvent("close", { code: 1006 });
+    this.closed(event);
+    this.onclose?.(event);
   }
 }

@@ -11,6 +11,7 @@ import { clock, duration, size } from "./words.js";
 
 const SETTLED = 10_000; // ms of picture after which the next loss starts its back-off afresh
 const POLL = 5_000; // ms between looks whether an offline device is back
+const SILENCE = 20_000; // ms without a byte: the proxy tells the round trip every five seconds, so the line is dead
 const PATIENCE = 3_000; // ms after which a wait shows its clock
 
 const $ = (id) => document.getElementById(id);
@@ -97,6 +98,7 @@ function picture() {
   const focused = document.activeElement;
   veil.hide();
   state("connected", "Connected");
+  announce();
   bar.show(3000);
   if (focused === document.body || $("veil").contains(focused)) rfb.focus({ preventScroll: true });
 }
@@ -135,7 +137,7 @@ async function closed(event) {
   const end = read(event.code, event.reason, data.ends);
   if (!opened) {
     const now = await look();
-    if (now.signedOut) Object.assign(end, data.ends[4009]);
+    if (now.over) Object.assign(end, data.ends[now.over]);
   }
   if (end.after === "again") again(end);
   else if (end.after === "poll") offline(end);
@@ -172,7 +174,7 @@ function offline(end) {
   });
   const poll = async () => {
     const now = await look();
-    if (now.signedOut) ended({ ...data.ends[4009] });
+    if (now.over) ended({ ...data.ends[now.over] });
     else if (now.online) connect();
     else next = setTimeout(poll, POLL);
   };
@@ -199,7 +201,8 @@ function ended(end) {
 async function look() {
   try {
     const answer = await fetch(data.status, { cache: "no-store", headers: { accept: "application/json" } });
-    if (answer.status === 401) return { signedOut: true };
+    if (answer.status === 401) return { over: 4009 };
+    if (answer.status === 403 || answer.status === 404) return { over: 4010 };
     const body = await answer.json();
     return { online: body.device?.status === "online" };
   } catch {
@@ -207,11 +210,12 @@ async function look() {
   }
 }
 
-function note(facts_) {
-  if (typeof facts_.ms === "number") ms = facts_.ms;
-  if (typeof facts_.watch === "boolean") {
-    watch = facts_.watch;
+function note(told) {
+  if (typeof told.ms === "number") ms = told.ms;
+  if (typeof told.watch === "boolean") {
+    watch = told.watch;
     rule();
+    announce();
   }
   facts();
 }
@@ -222,6 +226,11 @@ function rule() {
   $("watch-badge").hidden = !watch;
   for (const element of document.querySelectorAll("[data-operate]")) element.hidden = watch;
   $("keyboard").hidden = watch || !touch();
+}
+
+// For screen readers, to whom neither the picture nor the badge says anything.
+function announce() {
+  $("announce").textContent = shownAt ? `Connected to ${data.machine}, ${watch ? "view only" : "keys and pointer go to the panel"}.` : "";
 }
 
 function touch() {
@@ -301,6 +310,8 @@ window.addEventListener("online", () => {
 });
 
 setInterval(() => {
-  if (channel) facts();
+  if (!channel) return;
+  facts();
+  if (shownAt && Date.now() - channel.heard > SILENCE) channel.drop();
 }, 1000);
 connect();

@@ -11,13 +11,13 @@ function text(id, value) {
 
 export class Veil {
   // `clock` is called every quarter of a second while the veil is up and returns the line to show.
-  show({ sign = "busy", title, happened = "", said = "", todo = "", reference = "", again = "", signIn = false, leave = false, clock = null }) {
+  show({ sign = "busy", title, happened = "", said = "", quote = "{said}", todo = "", reference = "", again = "", signIn = false, leave = false, clock = null }) {
     $("veil-busy").hidden = sign !== "busy";
     $("veil-icon-trouble").hidden = sign !== "trouble";
     $("veil-icon-away").hidden = sign !== "away";
     text("veil-title", title);
     text("veil-happened", happened);
-    text("veil-said", said ? `The panel says: “${said}”` : "");
+    text("veil-said", said ? quote.replace("{said}", () => said) : "");
     text("veil-todo", todo);
     $("veil-reference").hidden = !reference;
     $("veil-reference-text").textContent = reference;
