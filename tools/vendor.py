@@ -26,7 +26,11 @@ FOLDERS = (("@novnc/novnc/core", "novnc/core"), ("@novnc/novnc/vendor", "novnc/v
 PACKAGES = ("@tabler/core", "@tabler/icons", "htmx.org", "@novnc/novnc")
 SOURCES = (("webproxy/templates", "*.html"), ("webproxy", "*.py"), ("static/js", "*.js"))
 # icon("name") in templates, Python and scripts; names from tables stand in empty(...) calls and in icons.CHOSEN.
-NAMES = (re.compile(r"""\bicon\(["']([a-z0-9-]+)["']"""), re.compile(r"""\bempty\(["']([a-z0-9-]+)["']"""), re.compile(r'data-icon="([a-z0-9-]+)"'))
+NAMES = (
+    re.compile(r"""\bicon\(["']([a-z0-9-]+)["']"""),
+    re.compile(r"""\bempty\(["']([a-z0-9-]+)["']"""),
+    re.compile(r'data-icon="([a-z0-9-]+)"'),
+)
 QUOTED = re.compile(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"')
 
 
@@ -40,14 +44,18 @@ def icon_names(root: Path = ROOT) -> set[str]:
     for table in (root / "webproxy/pages/icons.py", root / "webproxy/pages/problem.py"):
         # Tables of names: whatever is quoted there and is an icon's name.
         names.update(name for name in QUOTED.findall(table.read_text(encoding="utf-8")) if icon_file(name))
-    names.update(name for name in QUOTED.findall((root / "webproxy/templates/layout.html").read_text(encoding="utf-8")) if icon_file(name))
+    names.update(
+        name
+        for name in QUOTED.findall((root / "webproxy/templates/layout.html").read_text(encoding="utf-8"))
+        if icon_file(name)
+    )
     return names
 
 
-def icon_file(name: str, modules: Path = MODULES) -> Path | None:
+def icon_file(name: str) -> Path | None:
     """Return the file of an icon; "filled-x" is x of the filled set."""
     folder, plain = ("filled", name.removeprefix("filled-")) if name.startswith("filled-") else ("outline", name)
-    file = modules / "@tabler/icons/icons" / folder / f"{plain}.svg"
+    file = MODULES / "@tabler/icons/icons" / folder / f"{plain}.svg"
     return file if file.is_file() else None
 
 
@@ -70,7 +78,9 @@ def licences() -> str:
     for name in PACKAGES:
         about = json.loads((MODULES / name / "package.json").read_text(encoding="utf-8"))
         parts.append(f"{name} {about['version']}: {about['license']}")
-        parts += [file.read_text(encoding="utf-8") for file in sorted((MODULES / name).glob("LICEN[SC]E*")) if file.is_file()]
+        parts += [
+            file.read_text(encoding="utf-8") for file in sorted((MODULES / name).glob("LICEN[SC]E*")) if file.is_file()
+        ]
     return "\n\n".join(parts) + "\n"
 
 

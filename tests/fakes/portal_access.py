@@ -1,6 +1,6 @@
 """An access server in memory, with realistic data, for the portal's pages; and the portal alone on a port to look at.
 
-    python tests/fakes/portal_access.py --port 8090 --state three     (none, three, many, setup, down)
+python tests/fakes/portal_access.py --port 8090 --state three     (none, three, many, setup, down)
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from panelgate.errors import BadInput, Refused, Unavailable
 from panelgate.names import Sites, host_label
+from webproxy.forward.clients import Clients
 
 JSON = dict[str, Any]
 GOOD_CODE = "123456"
@@ -26,30 +27,55 @@ def iso(**ago: float) -> str:
     return (NOW - timedelta(**ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def service(device: str, slug: str, name: str, port: int, protocol: str, host: str = "192.168.0.12", **more: Any) -> JSON:
+def service(
+    device: str, slug: str, name: str, port: int, protocol: str, host: str = "192.168.0.12", **more: Any
+) -> JSON:
     return {
-        "id": f"{device}-{slug}", "slug": slug, "name": name, "host": host, "port": port, "protocol": protocol, "path": "/", "visible": True,
-        "kind": "lan", "host_label": host_label(slug, device, "alpine"), "has_password": protocol == "vnc",
-    } | more  # fmt: skip
+        "id": f"{device}-{slug}",
+        "slug": slug,
+        "name": name,
+        "host": host,
+        "port": port,
+        "protocol": protocol,
+        "path": "/",
+        "visible": True,
+        "kind": "lan",
+        "host_label": host_label(slug, device, "alpine"),
+        "has_password": protocol == "vnc",
+    } | more
 
 
 def device(slug: str, name: str, site: str, status: str, services: list[JSON], **more: Any) -> JSON:
     return {
-        "id": f"d-{slug}", "slug": slug, "name": name, "site": site, "serial": "", "status": status,
-        "since": None if status == "never" else iso(hours=7, minutes=12), "services": services, "open": [],
+        "id": f"d-{slug}",
+        "slug": slug,
+        "name": name,
+        "site": site,
+        "serial": "",
+        "status": status,
+        "since": None if status == "never" else iso(hours=7, minutes=12),
+        "services": services,
+        "open": [],
         "may": ["see", "watch", "operate", "manage"],
-    } | more  # fmt: skip
+    } | more
 
 
 def three() -> list[JSON]:
     press = [
-        service("press-4", "hmi", "HMI", 80, "http"), service("press-4", "panel", "Panel at the door", 5900, "vnc", "192.168.0.13"),
-        service("press-4", "pc", "Line PC", 3389, "rdp", "192.168.0.20"), service("press-4", "drives", "Drive settings", 443, "https", "192.168.0.31", path="/index.html"),
+        service("press-4", "hmi", "HMI", 80, "http"),
+        service("press-4", "panel", "Panel at the door", 5900, "vnc", "192.168.0.13"),
+        service("press-4", "pc", "Line PC", 3389, "rdp", "192.168.0.20"),
+        service("press-4", "drives", "Drive settings", 443, "https", "192.168.0.31", path="/index.html"),
         service("press-4", "status", "Agent status", 8899, "http", "127.0.0.1", kind="agent"),
-    ]  # fmt: skip
+    ]
     opened = [
         {"connection_id": "c1", "user": "Jana Hofer", "service": "HMI", "since": iso(minutes=14)},
-        {"connection_id": "c2", "user": {"name": "milo", "display_name": "Milo Brandt"}, "service": "Panel at the door", "since": iso(hours=1)},
+        {
+            "connection_id": "c2",
+            "user": {"name": "milo", "display_name": "Milo Brandt"},
+            "service": "Panel at the door",
+            "since": iso(hours=1),
+        },
     ]
     return [
         device("furnace-2", "Furnace 2", "Hall 1, Graz", "offline", [service("furnace-2", "hmi", "HMI", 80, "http")]),
@@ -64,24 +90,54 @@ def many(count: int = 10_000) -> list[JSON]:
     for number in range(count):
         slug = f"{words[number % 8].lower()}-{number}"
         status = "offline" if number % 11 == 3 else "never" if number % 97 == 5 else "online"
-        rows.append(device(slug, f"{words[number % 8]} {number}", f"Plant {number % 40 + 1}", status, [service(slug, "hmi", "HMI", 80, "http"), service(slug, "panel", "Panel", 5900, "vnc")]))  # fmt: skip
+        rows.append(
+            device(
+                slug,
+                f"{words[number % 8]} {number}",
+                f"Plant {number % 40 + 1}",
+                status,
+                [service(slug, "hmi", "HMI", 80, "http"), service(slug, "panel", "Panel", 5900, "vnc")],
+            )
+        )
     rows[4]["open"] = [{"connection_id": "x", "user": "Jana Hofer", "service": "HMI", "since": iso(minutes=3)}]
     return rows
 
 
 def audit() -> list[JSON]:
     def row(number: int, action: str, result: str = "ok", **more: Any) -> JSON:
-        empty = {"user": "jana", "device": None, "service": None, "address": "10.20.0.7", "facts": {}, "duration": None, "bytes_up": None, "bytes_down": None}
+        empty = {
+            "user": "jana",
+            "device": None,
+            "service": None,
+            "address": "10.20.0.7",
+            "facts": {},
+            "duration": None,
+            "bytes_up": None,
+            "bytes_down": None,
+        }
         return {"id": f"r{number}", "time": iso(minutes=number * 13), "action": action, "result": result} | empty | more
 
     return [
-        row(1, "connection", device="press-4", service="hmi", duration=840, bytes_up=18_300, bytes_down=4_120_000, facts={"reason": "idle"}),
-        row(2, "signin.totp"), row(3, "signin.password"), row(4, "signin.password", "failed", user="milo", address="203.0.113.9"),
+        row(
+            1,
+            "connection",
+            device="press-4",
+            service="hmi",
+            duration=840,
+            bytes_up=18_300,
+            bytes_down=4_120_000,
+            facts={"reason": "idle"},
+        ),
+        row(2, "signin.totp"),
+        row(3, "signin.password"),
+        row(4, "signin.password", "failed", user="milo", address="203.0.113.9"),
         row(5, "connection", "failed", device="furnace-2", service="hmi", facts={"reason": "device_offline"}),
-        row(6, "device.offline", user=None, device="furnace-2", address="198.51.100.4"), row(7, "service.create", device="press-4", service="drives"),
-        row(8, "grants.change", facts={"name": "Milo Brandt"}), row(9, "refused", "refused", user="milo", device="packer"),
+        row(6, "device.offline", user=None, device="furnace-2", address="198.51.100.4"),
+        row(7, "service.create", device="press-4", service="drives"),
+        row(8, "grants.change", facts={"name": "Milo Brandt"}),
+        row(9, "refused", "refused", user="milo", device="packer"),
         row(10, "something.new", user=None),
-    ]  # fmt: skip
+    ]
 
 
 class FakeEvents:
@@ -100,9 +156,11 @@ class FakeEvents:
 
 
 class FakeAccess:
-    """Answers as the contract says. `fail` is raised by every call while it is set; `calls` remembers what was asked."""
+    """Answers as the contract says. `fail` is raised by every call while set; `calls` is what was asked."""
 
-    def __init__(self, devices: list[JSON] | None = None, *, setup_needed: bool = False, role: str = "administrator") -> None:
+    def __init__(
+        self, devices: list[JSON] | None = None, *, setup_needed: bool = False, role: str = "administrator"
+    ) -> None:
         self.devices = three() if devices is None else devices
         self.setup_needed = setup_needed
         self.role = role
@@ -113,15 +171,54 @@ class FakeAccess:
         self.locked_until: str | None = None
         self.rows = audit()
         self.users: list[JSON] = [
-            {"id": "u1", "name": "jana", "display_name": "Jana Hofer", "role": role, "disabled": False, "enrolled": True, "last_seen": iso(minutes=2)},
-            {"id": "u2", "name": "milo", "display_name": "Milo Brandt", "role": "member", "disabled": False, "enrolled": True, "locked_until": iso(minutes=-9), "last_seen": iso(days=2)},
-            {"id": "u3", "name": "sam", "display_name": "Sam Öztürk", "role": "member", "disabled": False, "enrolled": False, "last_seen": None},
-            {"id": "u4", "name": "old", "display_name": "Olga Ried", "role": "member", "disabled": True, "enrolled": True, "last_seen": iso(days=90)},
-        ]  # fmt: skip
+            {
+                "id": "u1",
+                "name": "jana",
+                "display_name": "Jana Hofer",
+                "role": role,
+                "disabled": False,
+                "totp_since": iso(days=40),
+                "last_seen": iso(minutes=2),
+            },
+            {
+                "id": "u2",
+                "name": "milo",
+                "display_name": "Milo Brandt",
+                "role": "member",
+                "disabled": False,
+                "totp_since": iso(days=40),
+                "locked_until": iso(minutes=-9),
+                "last_seen": iso(days=2),
+            },
+            {
+                "id": "u3",
+                "name": "sam",
+                "display_name": "Sam Öztürk",
+                "role": "member",
+                "disabled": False,
+                "totp_since": None,
+                "last_seen": None,
+            },
+            {
+                "id": "u4",
+                "name": "old",
+                "display_name": "Olga Ried",
+                "role": "member",
+                "disabled": True,
+                "totp_since": iso(days=40),
+                "last_seen": iso(days=90),
+            },
+        ]
         self.grants: JSON = {"all": "see", "devices": {"d-press-4": "operate"}}
 
     async def call(
-        self, method: str, path: str, *, json: Any = None, params: dict[str, str] | None = None, session: str | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: dict[str, str] | None = None,
+        session: str | None = None,
     ) -> JSON:
         self.calls.append((method, path, json))
         if self.fail is not None:
@@ -139,21 +236,42 @@ class FakeAccess:
         stage = self._stage(session)
         if path == "session":
             return {
-                "session_id": "s1", "stage": stage, "account": ACCOUNT, "created": iso(hours=1), "expires": iso(hours=-11), "idle_seconds": 1800,
+                "session_id": "s1",
+                "stage": stage,
+                "account": ACCOUNT,
+                "created": iso(hours=1),
+                "expires": iso(hours=-11),
+                "idle_seconds": 1800,
                 "user": {"id": "u1", "name": "jana", "display_name": "Jana Hofer", "role": self.role},
-            }  # fmt: skip
+            }
         if stage != "full":
             raise Refused("no_session", status=401)
         if path == "me":
             chrome = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/141.0 Safari/537.36"
             phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1 Safari/604.1"
             return {
-                "user": {"id": "u1"}, "recovery_codes_left": 3, "totp_since": iso(days=40),
+                "user": {"id": "u1"},
+                "recovery_codes_left": 3,
+                "totp_since": iso(days=40),
                 "sessions": [
-                    {"id": "s1", "created": iso(hours=1), "last_seen": iso(), "address": "10.20.0.7", "user_agent": chrome, "current": True},
-                    {"id": "s2", "created": iso(days=1), "last_seen": iso(hours=5), "address": "198.51.100.23", "user_agent": phone, "current": False},
+                    {
+                        "id": "s1",
+                        "created": iso(hours=1),
+                        "last_seen": iso(),
+                        "address": "10.20.0.7",
+                        "user_agent": chrome,
+                        "current": True,
+                    },
+                    {
+                        "id": "s2",
+                        "created": iso(days=1),
+                        "last_seen": iso(hours=5),
+                        "address": "198.51.100.23",
+                        "user_agent": phone,
+                        "current": False,
+                    },
                 ],
-            }  # fmt: skip
+            }
         if path == "devices":
             return self._devices(params)
         return self._device(path.removeprefix("devices/"))
@@ -166,7 +284,9 @@ class FakeAccess:
     def _devices(self, params: dict[str, str]) -> JSON:
         q, status = params.get("q", "").lower(), params.get("status", "")
         found = [d for d in self.devices if q in f"{d['name']} {d['site']} {d['slug']}".lower()]
-        counts = {word: sum(1 for d in found if d["status"] == word) for word in ("online", "offline", "never")} | {"all": len(found)}
+        counts = {word: sum(1 for d in found if d["status"] == word) for word in ("online", "offline", "never")} | {
+            "all": len(found)
+        }
         found = [d for d in found if status in {"", d["status"]} and (params.get("open") != "true" or d["open"])]
         offset, limit = int(params.get("offset", 0)), int(params.get("limit", 50))
         return {"devices": found[offset : offset + limit], "total": len(found), "counts": counts}
@@ -175,21 +295,39 @@ class FakeAccess:
         for found in self.devices:
             if found["slug"] == slug:
                 recent = [
-                    {"id": "k1", "user": "Jana Hofer", "service": "HMI", "started": iso(hours=3), "ended": iso(hours=2), "duration": 3600, "bytes_down": 9_400_000},
-                    {"id": "k2", "user": "Milo Brandt", "service": "Panel at the door", "started": iso(days=1), "ended": iso(days=1), "duration": 320, "bytes_down": 800_000},
-                ]  # fmt: skip
+                    {
+                        "id": "k1",
+                        "user": "Jana Hofer",
+                        "service": "HMI",
+                        "started": iso(hours=3),
+                        "ended": iso(hours=2),
+                        "duration": 3600,
+                        "bytes_down": 9_400_000,
+                    },
+                    {
+                        "id": "k2",
+                        "user": "Milo Brandt",
+                        "service": "Panel at the door",
+                        "started": iso(days=1),
+                        "ended": iso(days=1),
+                        "duration": 320,
+                        "bytes_down": 800_000,
+                    },
+                ]
                 agent = {"version": "0.1.0", "address": "198.51.100.4", "enrolled": iso(days=33)}
                 never = found["status"] == "never"
                 return found | {
-                    "description": "Hydraulic press, control cabinet K7.\nPanel replaced in March.", "lan": ["192.168.0.0/24"],
-                    "agent": None if never else agent, "recent": [] if never else recent,
-                }  # fmt: skip
+                    "description": "Hydraulic press, control cabinet K7.\nPanel replaced in March.",
+                    "lan": ["192.168.0.0/24"],
+                    "agent": None if never else agent,
+                    "recent": [] if never else recent,
+                }
         raise Refused("not_found", status=404)
 
     def webproxy_post(self, path: str, body: JSON, _: dict[str, str], session: str | None) -> JSON:
         if path in {"setup", "sign-up"}:
             if path == "setup" and body["code"] != "good-code":
-                raise Refused("wrong_code", status=401)
+                raise Refused("wrong_setup_code", status=403)
             return {"session_token": "enrol-token", "stage": "enrol"}
         if path == "sign-in":
             return self._sign_in(body)
@@ -201,11 +339,18 @@ class FakeAccess:
                 raise Refused("wrong_code", status=401)
             return {"session_token": "full-token", "stage": "full", "left": 7}
         if path == "factor/begin":
-            return {"secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "uri": "otpauth://totp/Panelgate:alpine%20jana?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Panelgate"}  # fmt: skip
+            return {
+                "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+                "uri": "otpauth://totp/Panelgate:alpine%20jana?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Panelgate",
+            }
         if path == "factor/confirm":
             if body["code"] != GOOD_CODE:
                 raise Refused("wrong_code", status=401)
-            return {"session_token": "full-token", "stage": "full", "recovery_codes": [f"k{n}fw-9pxm-t{n}qa" for n in range(10)]}
+            return {
+                "session_token": "full-token",
+                "stage": "full",
+                "recovery_codes": [f"k{n}fw-9pxm-t{n}qa" for n in range(10)],
+            }
         return self._own(path, body)
 
     def _sign_in(self, body: JSON) -> JSON:
@@ -260,16 +405,20 @@ class FakeAccess:
     def admin_post(self, path: str, body: JSON, _: dict[str, str], __: str | None) -> JSON:
         if path == "users":
             if body["user"] == "jana":
-                raise BadInput("taken", "this user exists already", {"field": "user"})
+                raise BadInput("user_taken", "there is a user of this name already", status=409)
             return {"id": "u2"}
         if path == "devices":
             if any(one["slug"] == body["slug"] for one in self.devices):
-                raise Unavailable("taken", "a machine of this name exists already", {"field": "slug"}, status=409)
+                raise BadInput("slug_taken", "there is a machine of this name already", status=409)
             self.devices.append(device(body["slug"], body["name"], body["site"], "never", []))
             return {"id": f"d-{body['slug']}"}
         if path.endswith("/activation-key"):
             key = "pgk-k3v9qmz1xw8ypn5rtbc2hd7fga-" + "q7" * 16
-            return {"key": key, "expires": iso(days=-7), "command": f"panelgate agent enrol --access https://access.example.com --key {key}\npanelgate agent run"}
+            return {
+                "key": key,
+                "expires": iso(days=-7),
+                "command": f"panelgate agent enrol --key {key} --access https://access.example.com",
+            }
         return {}
 
     def admin_patch(self, *_: Any) -> JSON:
@@ -290,6 +439,7 @@ class FakeWeb:
         self.access = access or FakeAccess()
         self.sites = sites or Sites()
         self.events = FakeEvents()
+        self.clients = Clients()
 
 
 def portal(web: FakeWeb) -> Starlette:

@@ -22,7 +22,7 @@ def modules(tmp_path, monkeypatch):
         (folder / "@tabler/icons/icons" / kind).mkdir(parents=True)
         for name in ("eye", "circle"):
             (folder / "@tabler/icons/icons" / kind / f"{name}.svg").write_text(
-                '<svg\n width="24"\n>\n  <path stroke="none" d="M0 0h24v24H0z" fill="none" />\n  <path d="M1 1"/>\n</svg>'
+                '<svg\n width="24"\n><path stroke="none" d="M0 0h24v24H0z" fill="none" />\n  <path d="M1 1"/>\n</svg>'
             )
     monkeypatch.setattr(vendor, "MODULES", folder)
     monkeypatch.setattr(vendor, "VENDOR", tmp_path / "static" / "vendor")

@@ -11,6 +11,9 @@ from webproxy.pages.sentences import FILTERS, picture, reason, sentence
 from webproxy.pages.session import Visit, page
 
 PAGE_SIZE = 50
+# Devices are asked for in the largest pages that access gives, as far as 10,000 of them.
+BATCH = 500
+MOST_PAGES = 20
 
 
 def connections(devices: list[JSON]) -> list[JSON]:
@@ -21,20 +24,32 @@ def connections(devices: list[JSON]) -> list[JSON]:
 
 def tell(row: JSON) -> JSON:
     """Return an audit row with its sentence, its picture and its reason."""
-    return {**row, "sentence": sentence(row), "picture": picture(row), "reason": reason(row), "failed": row.get("result") not in {"ok", None, ""}}
+    return {
+        **row,
+        "sentence": sentence(row),
+        "picture": picture(row),
+        "reason": reason(row),
+        "failed": row.get("result") not in {"ok", None, ""},
+    }
 
 
 @page()
 async def now(visit: Visit) -> Response:
     """GET /activity: who is connected now."""
-    answer = await visit.api.portal("GET", "/devices", params={"q": "", "status": "", "open": "true", "limit": "500", "offset": "0"})
-    return visit.page("activity.html", place="activity", rows=connections(answer["devices"]))
+    devices: list[JSON] = []
+    for _ in range(MOST_PAGES):
+        params = {"open": "true", "limit": str(BATCH), "offset": str(len(devices))}
+        answer = await visit.api.portal("GET", "/devices", params=params)
+        devices += answer["devices"]
+        if not answer["devices"] or len(devices) >= answer.get("total", 0):
+            break
+    return visit.page("activity.html", place="activity", rows=connections(devices))
 
 
 @page(role="administrator")
 async def history(visit: Visit) -> Response:
     """GET /activity/history?action=&q=&before=: the audit, newest first."""
-    action, q, before = visit.query("action"), visit.query("q").strip(), visit.query("before")
+    action, q, before = visit.query("action"), visit.query("q").strip()[:100], visit.query("before")
     if action not in dict(FILTERS):
         action = ""
     if not (before.isascii() and before.isdigit()):

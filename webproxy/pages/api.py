@@ -19,7 +19,13 @@ class Calls(Protocol):
     """The part of panelgate.access_client.AccessClient that pages use."""
 
     async def call(
-        self, method: str, path: str, *, json: object = None, params: dict[str, str] | None = None, session: str | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: dict[str, str] | None = None,
+        session: str | None = None,
     ) -> JSON:
         """Call access; raises PanelgateError."""
         ...
@@ -30,6 +36,14 @@ class EventsLike(Protocol):
 
     def subscribe(self, callback: Callable[[Mapping[str, Any]], None]) -> Callable[[], None]:
         """Call `callback` with each event of access; returns what ends it."""
+        ...
+
+
+class ClientsLike(Protocol):
+    """The part of webproxy.forward.clients.Clients that pages use."""
+
+    def address(self, peer: tuple[str, int] | None, headers: list[tuple[bytes, bytes]]) -> str:
+        """Address of the browser, behind load balancers that are trusted."""
         ...
 
 
@@ -44,6 +58,11 @@ class PortalWeb(Protocol):
     @property
     def sites(self) -> Sites:
         """Names of this installation."""
+        ...
+
+    @property
+    def clients(self) -> ClientsLike:
+        """Who the browser is, behind load balancers."""
         ...
 
     @property
@@ -65,10 +84,14 @@ class Api:
     access: Calls
     token: str | None
 
-    async def portal(self, method: str, path: str, json: JSON | None = None, params: dict[str, str] | None = None) -> JSON:
+    async def portal(
+        self, method: str, path: str, json: JSON | None = None, params: dict[str, str] | None = None
+    ) -> JSON:
         """Call the web proxy's own interface; raises PanelgateError."""
         return await self.access.call(method, PORTAL + path, json=json, params=params, session=self.token)
 
-    async def admin(self, method: str, path: str, json: JSON | None = None, params: dict[str, str] | None = None) -> JSON:
+    async def admin(
+        self, method: str, path: str, json: JSON | None = None, params: dict[str, str] | None = None
+    ) -> JSON:
         """Call the administration interface; access checks that the user may. Raises PanelgateError."""
         return await self.access.call(method, ADMIN + path, json=json, params=params, session=self.token)

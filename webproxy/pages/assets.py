@@ -1,6 +1,7 @@
 """Our browser files: where they are, their versioned addresses, and how they are answered.
 
-The portal serves them under /static/, every service origin under /.pg/static/. An address with the right ?v= is immutable;
+The portal serves them under /static/,
+every service origin under /.pg/static/. An address with the right ?v= is immutable;
 any other (a module imported by a module) is checked again by its ETag.
 """
 
@@ -41,7 +42,9 @@ def root() -> Path:
 
 def _locate(path: str) -> Path | None:
     parts = path.split("/")
-    if parts[0] not in FOLDERS or any(part in {"", ".", ".."} or part.startswith(".") or "\\" in part for part in parts):
+    if parts[0] not in FOLDERS or any(
+        part in {"", ".", ".."} or part.startswith(".") or "\\" in part for part in parts
+    ):
         return None
     found = root().joinpath(*parts)
     return found if found.is_file() else None
@@ -67,7 +70,9 @@ def address(path: str, base: str = "/static/") -> str:
     return f"{base}{path}?v={found.version}" if found else f"{base}{path}"
 
 
-def answer(path: str, version: str | None, if_none_match: str | None, accept_encoding: str) -> tuple[int, dict[str, str], bytes]:
+def answer(
+    path: str, version: str | None, if_none_match: str | None, accept_encoding: str
+) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body for a request of an asset; used by the portal and by service origins alike."""
     found = find(path)
     if found is None:

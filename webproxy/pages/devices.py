@@ -60,7 +60,14 @@ async def add(visit: Visit) -> Response:
             else:
                 visit.request.path_params["slug"] = fields["slug"]
                 return await show_key(visit, await load(visit))
-    return visit.page("machineform.html", 422 if problems else 200, place="machines", fields=fields, problems=problems.found, device=None)
+    return visit.page(
+        "machineform.html",
+        422 if problems else 200,
+        place="machines",
+        fields=fields,
+        problems=problems.found,
+        device=None,
+    )
 
 
 @page()
@@ -78,7 +85,14 @@ async def change(visit: Visit) -> Response:
                 problems.take(error)
             else:
                 return visit.go(f"/machines/{device['slug']}?done=machine-changed")
-    return visit.page("machineform.html", 422 if problems else 200, place="machines", fields=fields, problems=problems.found, device=device)
+    return visit.page(
+        "machineform.html",
+        422 if problems else 200,
+        place="machines",
+        fields=fields,
+        problems=problems.found,
+        device=device,
+    )
 
 
 @page()

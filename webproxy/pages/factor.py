@@ -57,7 +57,11 @@ async def factor(visit: Visit) -> Response:
             return visit.go("/factor")
         return _form(visit, again, wrong=wrong, replacing=replacing, status=401)
     response = visit.page(
-        "recoverycodes.html", codes=answer["recovery_codes"], onward=visit.onward, first=not replacing, account=visit.session["account"]
+        "recoverycodes.html",
+        codes=answer["recovery_codes"],
+        onward=visit.onward,
+        first=not replacing,
+        account=visit.session["account"],
     )
     set_cookie(response, answer["session_token"])
     return response

@@ -8,10 +8,16 @@ from ipaddress import ip_address, ip_network
 from panelgate.errors import BadInput, PanelgateError, Refused, Unavailable
 from panelgate.names import slug_ok
 from webproxy.pages.safety import RESERVED
+from webproxy.pages.words import sentence
 
 # What access demands as well; said here so that the form can say it beforehand.
 PASSWORD_MIN = 10
 PASSWORD_MAX = 256
+# Which field an answer of access is about; others are shown above the form.
+FIELDS = {
+    "slug_taken": "slug", "bad_slug": "slug", "user_taken": "user", "bad_user_name": "user", "account_taken": "account",
+    "bad_account": "account", "weak_password": "password",
+}  # fmt: skip
 
 
 @dataclass
@@ -33,15 +39,7 @@ class Problems:
             raise error
         if not isinstance(error, (BadInput, Refused, Unavailable)):
             raise error
-        self.add(str(error.facts.get("field", "")), sentence(error.message))
-
-
-def sentence(text: str) -> str:
-    """Return text with a capital at the start and a full stop at the end."""
-    text = text.strip()
-    if not text:
-        return ""
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".?!" else ".")
+        self.add(FIELDS.get(error.code, ""), sentence(error.message))
 
 
 def check_slug(problems: Problems, name: str, slug: str, *, account: bool = False) -> None:

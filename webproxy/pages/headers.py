@@ -9,10 +9,11 @@ from panelgate.names import Sites
 
 
 def content_policy(sites: Sites | None) -> str:
-    """Return the Content-Security-Policy; with `sites`, forms may end at a service origin (the redirect after sign-in)."""
+    """Return the Content-Security-Policy; with `sites`, a form may end at a service origin."""
     services = f" {sites.apps_wildcard}" if sites else ""
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; "
         f"form-action 'self'{services}; frame-ancestors 'none'; base-uri 'none'"
     )
 

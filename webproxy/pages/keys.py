@@ -14,7 +14,12 @@ async def show_key(visit: Visit, device: JSON) -> Response:
     """Make an activation key for `device` and show it; the page waits for the agent and changes by itself."""
     made = await visit.api.admin("POST", f"/devices/{device['id']}/activation-key")
     return visit.page(
-        "connect.html", place="machines", device=device, made=made, address=f"/machines/{device['slug']}/connect", commands=commands(made)
+        "connect.html",
+        place="machines",
+        device=device,
+        made=made,
+        address=f"/machines/{device['slug']}/connect",
+        commands=commands(made),
     )
 
 
@@ -22,7 +27,8 @@ def commands(made: JSON) -> list[str]:
     """Return the commands to paste, one a line."""
     text = made.get("command") or f"panelgate agent enrol --key {made['key']}"
     lines = text if isinstance(text, list) else str(text).splitlines()
-    return [line for line in lines if line.strip()]
+    lines = [line for line in lines if line.strip()]
+    return lines if any("agent run" in line for line in lines) else [*lines, "panelgate agent run"]
 
 
 @page()

@@ -1,9 +1,9 @@
 """Deep links in their three forms, and the portal's end of the hand-off to a service's origin.
 
-    /{account}/{device}
-    /{account}/{device}/{service}[/path?query]
-    /{account}/{device}/proxy/{ip}[:{port}]/{path}
-    /launch?host=...&n=...&state=...
+/{account}/{device}
+/{account}/{device}/{service}[/path?query]
+/{account}/{device}/proxy/{ip}[:{port}]/{path}
+/launch?host=...&n=...&state=...
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ async def launch(visit: Visit) -> Response:
     label = sites.label_of(host) or sites.label_of(sites.service_host(host))
     if label is None or not _HASH.fullmatch(nonce_hash) or not _STATE.fullmatch(state):
         return portal_problem(
-            "bad_link", 400, title="That link is not complete", happened="It does not name a panel of this installation.",
+            "bad_link", 400, title="That link is not complete",
+            happened="It does not name a panel of this installation.",
             todo="Open the panel from the list of machines, or by its link.",
         )  # fmt: skip
     try:

@@ -60,7 +60,9 @@ class Watcher:
         return "change"
 
 
-async def stream(watcher: Watcher, quiet: float = QUIET_SECONDS, keepalive: float = KEEPALIVE_SECONDS) -> AsyncIterator[bytes]:
+async def stream(
+    watcher: Watcher, quiet: float = QUIET_SECONDS, keepalive: float = KEEPALIVE_SECONDS
+) -> AsyncIterator[bytes]:
     """Yield the events of a watcher in the format of server-sent events, until its session ends."""
     loop = asyncio.get_running_loop()
     until = loop.time() + STREAM_SECONDS

@@ -57,7 +57,8 @@ async def machines(visit: Visit) -> Response:
     if at > pages:
         return visit.go(link(q=q, status=status, page=pages))
     return visit.page(
-        "machines.html", place="machines", devices=[shown(device) for device in devices], total=total, q=q, chosen=status,
+        "machines.html", place="machines", devices=[shown(device) for device in devices], total=total, q=q,
+        chosen=status,
         at=at, pages=pages, first=(at - 1) * PAGE_SIZE + 1, last=(at - 1) * PAGE_SIZE + len(devices),
         filters=[(word, label, link(q=q, status=word)) for word, label in STATUSES],
         counts=answer.get("counts") or {}, link=link,

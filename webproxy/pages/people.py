@@ -37,8 +37,14 @@ async def people(visit: Visit) -> Response:
     """GET /people: everyone of the account."""
     users = (await visit.api.admin("GET", "/users"))["users"]
     q = visit.query("q").strip().lower()
-    found = [user for user in users if q in f"{user['user'] if 'user' in user else user.get('name', '')} {user['display_name']}".lower()]
-    return visit.page("people.html", place="people", users=[_named(user) for user in found], total=len(users), q=visit.query("q"))
+    found = [
+        user
+        for user in users
+        if q in f"{user['user'] if 'user' in user else user.get('name', '')} {user['display_name']}".lower()
+    ]
+    return visit.page(
+        "people.html", place="people", users=[_named(user) for user in found], total=len(users), q=visit.query("q")
+    )
 
 
 def _named(user: JSON) -> JSON:
@@ -65,21 +71,31 @@ async def add(visit: Visit) -> Response:
             except PanelgateError as error:
                 problems.take(error)
             else:
-                made = made.get("user") if isinstance(made.get("user"), dict) else made
-                return visit.go(f"/people/{made['id']}?done=user-added" if made and "id" in made else "/people?done=user-added")
+                made = made.get("user") or made
+                return visit.go(f"/people/{made['id']}?done=user-added")
     return visit.page(
-        "personnew.html", 422 if problems else 200, place="people", fields=fields, problems=problems.found, roles=ROLES, password_min=PASSWORD_MIN
+        "personnew.html",
+        422 if problems else 200,
+        place="people",
+        fields=fields,
+        problems=problems.found,
+        roles=ROLES,
+        password_min=PASSWORD_MIN,
     )
 
 
 async def _show(visit: Visit, problems: Problems | None = None) -> Response:
     user = _named(await _user(visit))
     grants = await visit.api.admin("GET", f"/users/{user['id']}/grants")
-    devices = (await visit.api.portal("GET", "/devices", params={"q": "", "status": "", "limit": "500", "offset": "0"}))["devices"]
+    devices = (
+        await visit.api.portal("GET", "/devices", params={"q": "", "status": "", "limit": "500", "offset": "0"})
+    )["devices"]
     assert visit.session is not None
     return visit.page(
-        "person.html", 422 if problems else 200, place="people", user=user, grants=grants, devices=devices, roles=ROLES, levels=LEVELS,
-        problems=problems.found if problems else {}, myself=user["id"] == visit.session["user"]["id"], password_min=PASSWORD_MIN,
+        "person.html", 422 if problems else 200, place="people", user=user, grants=grants, devices=devices,
+        roles=ROLES, levels=LEVELS,
+        problems=problems.found if problems else {}, myself=user["id"] == visit.session["user"]["id"],
+        password_min=PASSWORD_MIN,
     )  # fmt: skip
 
 
@@ -89,7 +105,10 @@ async def person(visit: Visit) -> Response:
     if visit.request.method == "GET":
         return await _show(visit)
     problems = Problems()
-    body: JSON = {"display_name": visit.form.get("display_name", "").strip()[:128], "role": visit.form.get("role", "member")}
+    body: JSON = {
+        "display_name": visit.form.get("display_name", "").strip()[:128],
+        "role": visit.form.get("role", "member"),
+    }
     if not body["display_name"]:
         problems.add("display_name", "Give the person's name.")
     if visit.form.get("password"):
@@ -149,17 +168,26 @@ async def grants(visit: Visit) -> Response:
     """POST /people/{id}/grants: a level for all machines, and levels for single ones."""
     identity = visit.request.path_params["id"]
     everywhere = visit.form.get("all", "")
-    levels = {name.removeprefix("device-"): value for name, value in visit.form.items() if name.startswith("device-") and value}
+    levels = {
+        name.removeprefix("device-"): value
+        for name, value in visit.form.items()
+        if name.startswith("device-") and value
+    }
     problems = Problems()
     if everywhere not in _LEVELS or not _LEVELS.issuperset(levels.values()):
         problems.add("", "Choose one of the levels.")
     # Grants of machines that the form did not show (there are more than it lists) stay as they are.
     listed = {name.removeprefix("device-") for name in visit.form if name.startswith("device-")}
-    kept = (await visit.api.admin("GET", f"/users/{identity}/grants")).get("devices") or {}
+    before = await visit.api.admin("GET", f"/users/{identity}/grants")
+    kept = before.get("devices") or {}
     devices = {device: level for device, level in kept.items() if device not in listed} | levels
+    wanted: JSON = {"all": everywhere or None, "devices": devices}
+    if before.get("services"):
+        # Levels for single services are set by other means; they are not lost here.
+        wanted["services"] = before["services"]
     if not problems:
         try:
-            await visit.api.admin("PUT", f"/users/{identity}/grants", {"all": everywhere or None, "devices": devices})
+            await visit.api.admin("PUT", f"/users/{identity}/grants", wanted)
         except PanelgateError as error:
             problems.take(error)
         else:

@@ -22,7 +22,8 @@ TIMES = frozenset({"since", "until"})
 # The picture of each kind; others get the triangle.
 ICONS = {
     "device_offline": "plug-connected-x", "not_found": "map-search", "not_allowed": "lock", "locked": "lock",
-    "access_down": "cloud-off", "signed_out": "logout", "connection_refused": "plug-connected-x", "unreachable": "plug-connected-x",
+    "access_down": "cloud-off", "signed_out": "logout", "connection_refused": "plug-connected-x",
+    "unreachable": "plug-connected-x",
     "timeout": "clock-x", "tls": "shield-x",
 }  # fmt: skip
 # Kinds that may pass by themselves: the page asks /.pg/status and reloads when the machine is back.
@@ -49,8 +50,10 @@ def render_problem(
 ) -> bytes:  # fmt: skip
     """Return the HTML of an error page on a service origin (its files come from /.pg/static/).
 
-    `kind` is the stable code (device_offline, connection_refused, ...); `retry_seconds` makes the page try again by itself
-    after so long, showing the seconds; `facts` may hold device, service, target, since, last_address, certificate, until
+    `kind` is the stable code (device_offline, connection_refused, ...); `retry_seconds` makes the page try again by
+    itself
+    after so long, showing the seconds; `facts` may hold device, service, target, since, last_address, certificate,
+    until
     and portal (the address that "All machines" leads to).
     """
     context = _context(kind, facts) | {
@@ -66,8 +69,10 @@ def portal_problem(
 ) -> HTMLResponse:  # fmt: skip
     """Return an error page of the portal."""
     context = _context(kind, facts) | {
-        "title": title, "happened": happened, "todo": todo, "reference": reference or new_reference(), "on_portal": True,
-        "retry_seconds": None if retry_seconds is None else max(1, round(retry_seconds)), "portal": "/", "polled": False,
+        "title": title, "happened": happened, "todo": todo, "reference": reference or new_reference(),
+        "on_portal": True,
+        "retry_seconds": None if retry_seconds is None else max(1, round(retry_seconds)), "portal": "/",
+        "polled": False,
     }  # fmt: skip
     return HTMLResponse(render("problem.html", PORTAL_BASE, **context), status)
 

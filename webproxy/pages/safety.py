@@ -9,7 +9,8 @@ MAX_NEXT = 4096
 HOME = "/machines"
 # First path words of the portal: no account may be called so, or its deep links would open the portal's pages.
 RESERVED = frozenset({
-    "activity", "add-machine", "factor", "health", "launch", "live", "machines", "people", "settings", "setup", "sign-in",
+    "activity", "add-machine", "factor", "health", "launch", "live", "machines", "people", "settings", "setup",
+    "sign-in",
     "sign-out", "sign-up", "signed-out", "static",
 })  # fmt: skip
 
@@ -17,7 +18,8 @@ RESERVED = frozenset({
 def safe_next(value: str | None) -> str:
     """Return `value` when it is a path on this portal, else the home page.
 
-    Refused are other schemes and hosts, `//host` and `/\\host` (browsers read both as a host), control characters (browsers
+    Refused are other schemes and hosts, `//host` and `/\\host` (browsers read both as a host),
+    control characters (browsers
     drop tab and newline anywhere in an address) and the sign-in pages themselves.
     """
     if not value or len(value) > MAX_NEXT or not value.startswith("/") or value.startswith("//"):
@@ -29,7 +31,11 @@ def safe_next(value: str | None) -> str:
     except ValueError:
         return HOME
     first = parts.path.split("/")[1]
-    if parts.scheme or parts.netloc or first in {"sign-in", "sign-out", "sign-up", "setup", "factor", "signed-out", "live"}:
+    if (
+        parts.scheme
+        or parts.netloc
+        or first in {"sign-in", "sign-out", "sign-up", "setup", "factor", "signed-out", "live"}
+    ):
         return HOME
     return HOME if parts.path == "/" else value
 

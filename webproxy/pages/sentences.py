@@ -14,9 +14,17 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     "signin.password": ("login", "{user} gave the right password", "Wrong password for {user}"),
     "signin.totp": ("login", "{user} signed in", "Wrong second-factor code for {user}"),
     "signin.recovery": ("login", "{user} signed in with a recovery code", "Wrong recovery code for {user}"),
-    "signin.locked": ("lock", "Sign-in of {user} is locked after too many wrong attempts", "Sign-in of {user} was tried while locked"),
+    "signin.locked": (
+        "lock",
+        "Sign-in of {user} is locked after too many wrong attempts",
+        "Sign-in of {user} was tried while locked",
+    ),
     "session.end": ("logout", "{user} signed out, or the session ended", ""),
-    "factor.enrol": ("device-mobile", "{user} set up a second factor", "{user} did not finish setting up a second factor"),
+    "factor.enrol": (
+        "device-mobile",
+        "{user} set up a second factor",
+        "{user} did not finish setting up a second factor",
+    ),
     "factor.reset": ("device-mobile", "{user} reset the second factor of {subject}", ""),
     "factor.recovery_codes": ("key", "{user} made new recovery codes", ""),
     "password.change": ("key", "{user} changed a password", "{user} gave a wrong password while changing it"),
@@ -30,27 +38,45 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     "device.change": ("server-2", "{user} changed the machine {device}", ""),
     "device.delete": ("server-2", "{user} removed the machine {device}", ""),
     "device.activation_key": ("key", "{user} made an activation key for {device}", ""),
-    "device.enrol": ("plug-connected", "The agent of {device} was connected for the first time", "An agent tried to enrol and was refused"),
+    "device.enrol": (
+        "plug-connected",
+        "The agent of {device} was connected for the first time",
+        "An agent tried to enrol and was refused",
+    ),
     "device.release": ("server-2", "{user} released {device} from its agent", ""),
     "device.renew": ("shield-lock", "{device} renewed its certificate", "{device} could not renew its certificate"),
     "device.online": ("plug-connected", "{device} came online", ""),
     "device.offline": ("circle-x", "{device} went offline", ""),
+    "device.claim": (
+        "alert-triangle",
+        "A certificate request for {device} named somebody; the server set the name itself",
+        "A certificate request for {device} tried to name somebody",
+    ),
+    "device.move": ("server-2", "{device} was sent to another relay", "{device} could not move to another relay"),
+    "role.join_token": ("key", "A join token was made", ""),
     "service.create": ("settings", "{user} added the service {service} to {device}", ""),
     "service.change": ("settings", "{user} changed the service {service} of {device}", ""),
     "service.delete": ("settings", "{user} removed the service {service} from {device}", ""),
     "role.join": ("server-2", "A relay or web proxy joined", "A relay or web proxy was refused"),
-    "connection": ("device-desktop", "{user} used {service} on {device}", "{user} could not open {service} on {device}"),
+    "connection": (
+        "device-desktop",
+        "{user} used {service} on {device}",
+        "{user} could not open {service} on {device}",
+    ),
 }
 # What the filter of the history offers, in a reader's words.
 FILTERS = (
-    ("", "Everything"), ("connection", "Connections"), ("signin", "Sign-ins"), ("user", "People"), ("device", "Machines"),
+    ("", "Everything"), ("connection", "Connections"), ("signin", "Sign-ins"), ("user", "People"),
+    ("device", "Machines"),
     ("service", "Services"), ("refused", "Refusals"),
 )  # fmt: skip
 # Reasons why a connection ended, as the web proxy reports them.
 REASONS = {
     "closed": "closed by the user", "idle": "closed after a time without use", "signed_out": "the user signed out",
-    "session_ended": "the session ended", "permission": "the permission was taken away", "device_offline": "the machine went offline",
-    "device_cut": "the machine was released", "web proxy lost": "the web proxy was restarted", "relay_lost": "the relay was lost",
+    "session_ended": "the session ended", "permission": "the permission was taken away",
+    "device_offline": "the machine went offline",
+    "device_cut": "the machine was released", "web proxy lost": "the web proxy was restarted",
+    "relay_lost": "the relay was lost",
     "panel_closed": "the panel closed it", "shutdown": "the web proxy was restarted",
 }  # fmt: skip
 
@@ -76,7 +102,9 @@ def sentence(row: JSON) -> str:
     if known is None:
         words = str(row["action"]).replace(".", ": ").replace("_", " ")
         said = [name for name in (person(row.get("service")), person(row.get("device"))) if name]
-        return f"{names['user']}, {words}" + (f" ({', '.join(said)})" if said else "") + ("" if worked else " (refused)")
+        return (
+            f"{names['user']}, {words}" + (f" ({', '.join(said)})" if said else "") + ("" if worked else " (refused)")
+        )
     _, good, bad = known
     if worked:
         return good.format(**names)

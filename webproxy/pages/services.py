@@ -14,16 +14,22 @@ from webproxy.pages.forms import Problems, check_host, check_port, check_slug
 from webproxy.pages.session import Visit, page
 
 PROTOCOLS = (
-    ("http", "Web page (HTTP)", 80), ("https", "Web page (HTTPS)", 443), ("vnc", "VNC screen", 5900), ("rdp", "Windows desktop (RDP)", 3389),
+    ("http", "Web page (HTTP)", 80), ("https", "Web page (HTTPS)", 443), ("vnc", "VNC screen", 5900),
+    ("rdp", "Windows desktop (RDP)", 3389),
 )  # fmt: skip
 CHECKS = (
-    ("none", "Accept the panel's own certificate", "Panels make their own certificates. The way to the panel is inside the machine's LAN."),
+    (
+        "none",
+        "Accept the panel's own certificate",
+        "Panels make their own certificates. The way to the panel is inside the machine's LAN.",
+    ),
     ("ca", "Only a certificate from a known authority", "For panels with a certificate of your company."),
     ("pin", "Only this one certificate", "The connection is refused when the panel's certificate changes."),
 )
 _PIN = re.compile(r"[0-9a-f]{64}")
 EMPTY: JSON = {
-    "name": "", "slug": "", "protocol": "http", "host": "", "port": "80", "path": "/", "visible": True, "tls_verify": "none",
+    "name": "", "slug": "", "protocol": "http", "host": "", "port": "80", "path": "/", "visible": True,
+    "tls_verify": "none",
     "tls_pin": "", "has_password": False,
 }  # fmt: skip
 
@@ -31,7 +37,10 @@ EMPTY: JSON = {
 def read(visit: Visit, problems: Problems, *, new: bool) -> tuple[JSON, JSON]:
     """Return a service's fields as typed, and the body of the call that saves them."""
     form = visit.form
-    fields: JSON = {name: form.get(name, "").strip()[:500] for name in ("name", "slug", "protocol", "host", "port", "path", "tls_verify", "tls_pin")}
+    fields: JSON = {
+        name: form.get(name, "").strip()[:500]
+        for name in ("name", "slug", "protocol", "host", "port", "path", "tls_verify", "tls_pin")
+    }
     fields["visible"] = form.get("visible") == "yes"
     fields["slug"] = fields["slug"].lower() or slugify(fields["name"])
     if not fields["name"]:
@@ -50,7 +59,8 @@ def read(visit: Visit, problems: Problems, *, new: bool) -> tuple[JSON, JSON]:
     if fields["protocol"] == "https" and fields["tls_verify"] == "pin" and not (pin and _PIN.fullmatch(pin)):
         problems.add("tls_pin", "Give the SHA-256 fingerprint of the certificate: 64 digits and letters a to f.")
     body: JSON = {
-        "name": fields["name"], "protocol": fields["protocol"], "host": host, "port": port, "path": path, "visible": fields["visible"],
+        "name": fields["name"], "protocol": fields["protocol"], "host": host, "port": port, "path": path,
+        "visible": fields["visible"],
         "tls_verify": fields["tls_verify"] or "none", "tls_pin": pin if fields["tls_verify"] == "pin" else None,
     }  # fmt: skip
     if form.get("forget_password") == "yes":

@@ -17,6 +17,7 @@ from webproxy.pages.api import JSON, Api, PortalWeb, web_of
 from webproxy.pages.problem import new_reference, not_found, portal_problem
 from webproxy.pages.safety import safe_next, with_next
 from webproxy.pages.templates import render
+from webproxy.pages.words import sentence
 
 COOKIE = "__Host-pgs"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -26,6 +27,10 @@ FORM_LIMIT = 64 * 1024
 STAGE_PAGES = {"factor": "/sign-in/code", "enrol": "/factor"}
 # The page refreshed itself: access must not take that for a person's activity.
 LIVE_HEADER = "panelgate-live"
+
+# Errors that mean that the access server is not there, rather than that it said something.
+UNREACHABLE = frozenset({"access_down", "access_untrusted", "bad_answer"})
+NOT_COVERED = "Your permissions in this account do not cover this."
 
 log = get_logger(__name__)
 Endpoint = Callable[["Visit"], Awaitable[Response]]
@@ -50,8 +55,9 @@ class Visit:
     @property
     def client(self) -> JSON:
         """Where the browser is, for audit and lock-out."""
-        host = self.request.client.host if self.request.client else ""
-        return {"address": host, "user_agent": self.request.headers.get("user-agent", "")[:300]}
+        peer = (self.request.client.host, self.request.client.port) if self.request.client else None
+        address = self.web.clients.address(peer, self.request.headers.raw)
+        return {"address": address, "user_agent": self.request.headers.get("user-agent", "")[:300]}
 
     @property
     def onward(self) -> str:
@@ -88,13 +94,16 @@ class Visit:
 # What a page says after an action that worked: the address carries the word, never the sentence.
 DONE = {
     "machine-changed": "The machine's details are saved.", "machine-removed": "The machine is removed.",
-    "machine-released": "The agent's certificate is revoked. The machine can be connected again with a new activation key.",
-    "service-added": "The service is added.", "service-changed": "The service is saved.", "service-removed": "The service is removed.",
+    "machine-released": "The agent's certificate is revoked. A new activation key connects the machine again.",
+    "service-added": "The service is added.", "service-changed": "The service is saved.",
+    "service-removed": "The service is removed.",
     "user-added": "The user is added. Give them the password by a safe way; they set up their own second factor.",
-    "user-changed": "The user is saved.", "user-removed": "The user is removed.", "user-unlocked": "The user may sign in again.",
+    "user-changed": "The user is saved.", "user-removed": "The user is removed.",
+    "user-unlocked": "The user may sign in again.",
     "factor-reset": "The second factor is reset. At the next sign-in the user sets up a new one.",
     "grants-saved": "The permissions are saved and hold from now on.", "password-changed": "Your password is changed.",
-    "session-ended": "That session is ended.", "factor-changed": "Your second factor is replaced.", "account-saved": "The account is saved.",
+    "session-ended": "That session is ended.", "factor-changed": "Your second factor is replaced.",
+    "account-saved": "The account is saved.",
 }  # fmt: skip
 
 
@@ -132,7 +141,7 @@ def same_origin(request: Request, origin: str) -> bool:
 
 
 async def read_form(request: Request) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Read a url-encoded form: last values by name, and all values by name. Raises BadInput when it is too large or odd."""
+    """Read a url-encoded form: last values by name, and all values by name. Raises BadInput."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -154,16 +163,28 @@ def problem_of(error: PanelgateError) -> Response:
     log.warning("page failed", code=error.code, kind=type(error).__name__, reference=reference)
     if error.code == "not_found" or error.status == 404:
         return not_found()
+    if error.status == 409:
+        return portal_problem(
+            "conflict", 409, title="That is not possible now", happened=sentence(error.message), reference=reference,
+            todo="Go back and look again: something changed in the meantime.",
+        )  # fmt: skip
+    if isinstance(error, Unavailable) and error.code not in UNREACHABLE:
+        return portal_problem(
+            "unavailable", error.status, title="That does not work at the moment", happened=sentence(error.message),
+            reference=reference,
+            todo="Try again in a moment. If it stays like this, tell whoever runs Panelgate.",
+        )  # fmt: skip
     if isinstance(error, Unavailable):
         return portal_problem(
-            "access_down", 503, title="The portal cannot reach its access server", reference=reference, retry_seconds=10,
+            "access_down", 503, title="The portal cannot reach its access server", reference=reference,
+            retry_seconds=10,
             happened="Signing in, lists and new connections need the access server, and it does not answer.",
-            todo="Connections that are open go on. This page tries again by itself; if it stays like this, tell whoever runs Panelgate.",
+            todo="Connections that are open go on. This page tries again by itself.",
         )  # fmt: skip
     if isinstance(error, Refused):
         return portal_problem(
             "not_allowed", 403, title="You may not do that", reference=reference,
-            happened="Your permissions in this account do not cover this.",
+            happened=NOT_COVERED if error.code == "not_allowed" else sentence(error.message),
             todo="Ask an administrator of your account for the permission.",
         )  # fmt: skip
     if isinstance(error, BadInput):
@@ -203,14 +224,16 @@ async def _admit(visit: Visit, stage: str, role: str | None) -> Response | None:
             return _to_sign_in(visit)
         raise
     at = visit.session["stage"]
-    if at != "full" and at != stage and not (stage == "started"):
+    if at != "full" and at != stage and stage != "started":
         return visit.go(with_next(STAGE_PAGES[at], visit.onward))
     if role == "administrator" and not visit.administrator:
         raise Refused("not_allowed", "Only administrators may do that.")
     return None
 
 
-def page(stage: str | None = "full", role: str | None = None) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
+def page(
+    stage: str | None = "full", role: str | None = None
+) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
     """Make a Starlette endpoint of a function of a Visit.
 
     `stage`: "full" wants a finished sign-in, "factor" or "enrol" that stage or a finished one, "started" any session,

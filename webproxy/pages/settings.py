@@ -8,6 +8,7 @@ from panelgate.errors import PanelgateError
 from webproxy.pages.forms import PASSWORD_MIN, Problems, check_password
 from webproxy.pages.session import Visit, page
 from webproxy.pages.signin import locked_page
+from webproxy.pages.words import sentence
 
 WRONG_PASSWORD = "That is not your present password."  # noqa: S105 - a sentence
 
@@ -16,7 +17,13 @@ async def _show(visit: Visit, problems: Problems | None = None, form: str = "") 
     mine = await visit.api.portal("GET", "/me")
     found = problems.found if problems else {}
     return visit.page(
-        "settings.html", 422 if found else 200, place="settings", mine=mine, problems=found, form=form, password_min=PASSWORD_MIN
+        "settings.html",
+        422 if found else 200,
+        place="settings",
+        mine=mine,
+        problems=found,
+        form=form,
+        password_min=PASSWORD_MIN,
     )
 
 
@@ -64,7 +71,11 @@ async def recovery_codes(visit: Visit) -> Response:
         return await _show(visit, problems, "recovery")
     assert visit.session is not None
     return visit.page(
-        "recoverycodes.html", codes=answer["recovery_codes"], onward="/settings", first=False, account=visit.session["account"]
+        "recoverycodes.html",
+        codes=answer["recovery_codes"],
+        onward="/settings",
+        first=False,
+        account=visit.session["account"],
     )
 
 
@@ -83,5 +94,7 @@ async def account(visit: Visit) -> Response:
 def _note(problems: Problems, error: PanelgateError, name: str) -> None:
     if error.code in {"wrong_credentials", "wrong_password"}:
         problems.add(name, WRONG_PASSWORD)
+    elif error.code == "weak_password":
+        problems.add("new", sentence(error.message))
     else:
         problems.take(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from starlette.responses import Response
 
 from panelgate.errors import PanelgateError, Refused
@@ -10,6 +12,7 @@ from webproxy.pages.api import JSON
 from webproxy.pages.problem import portal_problem
 from webproxy.pages.safety import HOME, account_of, with_next
 from webproxy.pages.session import STAGE_PAGES, Visit, clear_cookie, page, set_cookie
+from webproxy.pages.words import duration, parse_time
 
 WRONG = "That account, user and password do not belong together."
 WRONG_CODE = "That code is not right. Codes change every 30 seconds and work once."
@@ -18,10 +21,12 @@ WRONG_RECOVERY = "That recovery code is not right, or it was used before."
 
 def locked_page(error: PanelgateError) -> Response:
     """Return the page of a lock-out, with the time it ends."""
+    until = parse_time(error.facts.get("until"))
+    left = duration(max(60.0, (until - datetime.now(UTC)).total_seconds() + 59)) if until else "some minutes"
     return portal_problem(
         "locked", 429,
         title="Too many wrong attempts",
-        happened="To keep guessers out, signing in is closed for a while. The right password does not open it earlier.",
+        happened=f"To keep guessers out, signing in is closed for {left}. The right password does not open it earlier.",
         todo="Wait until the time below. An administrator of your account can open it now (People, Unlock).",
         facts={"until": error.facts.get("until")},
     )  # fmt: skip
@@ -48,7 +53,12 @@ async def sign_in(visit: Visit) -> Response:
             return visit.go("/setup")
         return visit.page("signin.html", fields=fields, onward=onward, wrong="", signup=setup.get("signup", False))
     fields = {"account": visit.form.get("account", "").strip()[:64], "user": visit.form.get("user", "").strip()[:128]}
-    body = {**fields, "account": slugify(fields["account"]), "password": visit.form.get("password", ""), "client": visit.client}
+    body = {
+        **fields,
+        "account": slugify(fields["account"]),
+        "password": visit.form.get("password", ""),
+        "client": visit.client,
+    }
     try:
         answer = await visit.api.portal("POST", "/sign-in", body)
     except PanelgateError as error:

@@ -86,7 +86,14 @@ def browser(user_agent: str | None) -> str:
     """Name browser and system of a User-Agent in words; unknown ones are "Unknown browser"."""
     agent = user_agent or ""
     kinds = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
-    systems = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"))
+    systems = (
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    )
     kind = next((word for mark, word in kinds if mark in agent), "Unknown browser")
     system = next((word for mark, word in systems if mark in agent), "")
     return f"{kind} on {system}" if system else kind
@@ -95,3 +102,11 @@ def browser(user_agent: str | None) -> str:
 def lines(text: str) -> Markup:
     """Escape text and keep its line breaks."""
     return Markup("<br>").join(escape(line) for line in text.splitlines())
+
+
+def sentence(text: str) -> str:
+    """Return text with a capital at the start and a full stop at the end."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".?!" else ".")

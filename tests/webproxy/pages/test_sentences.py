@@ -1,0 +1,48 @@
+import pytest
+
+from access.audit import ACTIONS
+from webproxy.pages.sentences import FILTERS, SENTENCES, picture, reason, sentence
+
+
+def row(action, result="ok", **more):
+    return {
+        "action": action,
+        "result": result,
+        "user": "jana",
+        "device": "press-4",
+        "service": "hmi",
+        "facts": {},
+    } | more
+
+
+def test_every_recorded_action_has_a_sentence():
+    assert set(ACTIONS) == set(SENTENCES)
+
+
+@pytest.mark.parametrize("action", sorted(SENTENCES))
+@pytest.mark.parametrize("result", ["ok", "failed", "refused"])
+def test_all_can_be_said(action, result):
+    said = sentence(row(action, result))
+    assert said
+    assert "{" not in said
+    assert picture(row(action, result))
+
+
+def test_wording():
+    assert sentence(row("connection")) == "jana used hmi on press-4"
+    assert sentence(row("connection", "failed")) == "jana could not open hmi on press-4"
+    assert sentence(row("user.delete", facts={"name": "Milo"})) == "jana removed Milo"
+    assert sentence(row("account.change", "refused")) == "jana changed the account (refused)"
+    assert sentence(row("new.thing", user=None)) == "Someone, new: thing (hmi, press-4)"
+    assert sentence({"action": "connection", "result": "ok"}) == "Someone used a service on a machine"
+
+
+def test_reasons_in_words():
+    assert reason(row("connection", facts={"reason": "idle"})) == "closed after a time without use"
+    assert reason(row("connection", reason="odd_thing")) == "odd thing"
+    assert reason(row("connection")) == ""
+
+
+def test_filters_are_kinds_that_exist():
+    for word, _ in FILTERS[1:]:
+        assert any(action == word or action.startswith(word + ".") for action in ACTIONS)

@@ -1,0 +1,102 @@
+import pytest
+
+from panelgate.errors import BadInput, Broken, Refused, Unavailable
+from tests.fakes.portal_access import FakeAccess
+from tests.fakes.portal_browser import ORIGIN, browse, moved, page
+from webproxy.pages.session import problem_of
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://hmi--press-4--alpine.apps.localhost:8080",
+        ORIGIN + ".evil.example",
+        "http://portal.localhost",
+    ],
+)
+async def test_unsafe_requests_of_others_do_nothing(origin):
+    access = FakeAccess()
+    async with browse(access, origin=origin) as client:
+        for path in ("/machines/press-4/remove", "/sign-out", "/sign-in", "/settings/password", "/people/u2/remove"):
+            await page(client, path, 403, _="")
+    assert access.calls == []
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 303), ("none", 303), ("same-site", 403), ("cross-site", 403), (None, 403)]
+)
+async def test_without_origin_the_fetch_metadata_decide(site, status):
+    async with browse(origin=None) as client:
+        headers = {"sec-fetch-site": site} if site else {}
+        assert (await client.post("/sign-out", headers=headers)).status_code == status
+
+
+async def test_two_cookies_of_our_name_are_refused():
+    async with browse(token=None) as client:
+        answer = await client.get("/machines", headers={"cookie": "__Host-pgs=full-token; a=b; __Host-pgs=x"})
+        assert answer.status_code == 400
+        assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
+async def test_no_session_leads_to_sign_in_and_back():
+    async with browse(token=None) as client:
+        assert await moved(client, "/machines?q=a") == "/sign-in?next=/machines%3Fq%3Da"
+        assert await moved(client, "/settings/password", current="x") == "/sign-in"
+    async with browse(token="stale") as client:
+        answer = await client.get("/machines")
+        assert "Max-Age=0" in answer.headers["set-cookie"]
+        live = await client.get("/machines", headers={"hx-request": "true"})
+        assert (live.status_code, live.headers["hx-redirect"]) == (204, "/sign-in")
+
+
+async def test_an_unfinished_sign_in_is_finished_first():
+    async with browse(token="factor-token") as client:
+        assert await moved(client, "/machines") == "/sign-in/code"
+    async with browse(token="enrol-token") as client:
+        assert await moved(client, "/machines") == "/factor"
+
+
+async def test_a_page_that_refreshes_itself_is_no_activity():
+    access = FakeAccess()
+    seen = []
+    call = access.call
+
+    async def note(method, path, **more):
+        seen.append((path, more.get("params")))
+        return await call(method, path, **more)
+
+    access.call = note  # type: ignore[method-assign]
+    async with browse(access) as client:
+        await client.get("/machines", headers={"panelgate-live": "1"})
+    assert ("/webproxy/v1/session", {"active": "false"}) in seen
+
+
+async def test_large_and_odd_forms_are_refused():
+    async with browse() as client:
+        assert (await client.post("/people/new", content=b"x" * 70_000)).status_code == 413
+        assert (await client.post("/people/new", content=b"a=\xff\xfe")).status_code == 400
+
+
+async def test_done_says_only_known_sentences():
+    async with browse() as client:
+        assert "removed" in (await page(client, "/machines?done=machine-removed")).words
+        assert "alert-success" not in (await client.get("/machines?done=You+won")).text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Refused("not_found", status=404), 404),
+        (Refused("not_allowed"), 403),
+        (Refused("other", "last one"), 403),
+        (Unavailable("access_down"), 503),
+        (Unavailable("disk_full", "the disk is full", status=507), 507),
+        (Unavailable("x", "taken", status=409), 409),
+        (BadInput("x", "odd"), 400),
+        (Broken("x"), 500),
+    ],
+)
+def test_errors_become_pages(error, status):
+    assert problem_of(error).status_code == status
