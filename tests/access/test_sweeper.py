@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from access import sweeper
+from access import circuits, devices, presence, sweeper
+from access.kernel import Kernel
 from access.models.machines import Circuit, Connection, Presence
 from panelgate.clock import FakeClock
 from tests.access.test_circuits import authorise
 from tests.access.test_connections import begin
 from tests.fakes.access_machines import Plant
+from tests.fakes.access_world import ACTOR
 
 WAIT_SECONDS = 10.0  # far more than a cut takes, on a loaded machine
 
@@ -34,6 +36,23 @@ def test_what_expired_is_dropped_and_ticket_keys_are_renewed(plant: Plant, clock
     with plant.reading() as unit:
         assert unit.count(Circuit) == 0
     assert before < plant.verifier().key_ids
+
+
+def test_from_key_to_audit_row_on_both_databases(both_kernel: Kernel, clock: FakeClock) -> None:
+    plant = Plant(both_kernel)
+    relay = plant.online()
+    ident = begin(plant)
+    plant.enrol("SN-1")
+    plant.end_session()
+    with plant.writing() as unit:
+        devices.delete(unit, ACTOR, devices.need(unit, plant.device_id))
+        assert circuits.cut_forbidden(unit) == 1
+    clock.advance(40 * 86400)
+    sweeper.liveness(both_kernel.store)
+    sweeper.tidy(both_kernel)
+    assert presence.sweep(both_kernel.store) == 0
+    assert plant.note(relay, 1) is True  # the fence holds by counter; the agent itself can no longer connect
+    assert plant.audit("connection")[0]["facts"]["connection"] == ident
 
 
 def test_an_ended_session_cuts_its_circuits(plant: Plant) -> None:

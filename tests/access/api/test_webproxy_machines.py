@@ -1,0 +1,156 @@
+"""The web proxy's API on machines: from the list of devices to the audit row of a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panelgate.clock import FakeClock, iso
+from tests.fakes.access_machines import NONCE_HASH, PANEL_PASSWORD, Plant
+from tests.fakes.access_world import CLIENT, Api
+
+HMI = "hmi--press--acme"
+PANEL = "panel--press--acme"
+
+
+async def open_service(api: Api, plant: Plant, label: str = HMI, session: str = "") -> dict[str, str]:
+    """Go through the hand-off: what every later call at the service carries."""
+    body = {"host_label": label, "nonce_hash": NONCE_HASH}
+    code = (await api.post("/webproxy/v1/handoff", body, session=session or plant.session))["code"]
+    answer = await api.post("/webproxy/v1/handoff/redeem", body | {"code": code})
+    return {"service_token": answer["service_token"], "host_label": label}
+
+
+async def test_the_list_and_a_devices_page(api: Api, plant: Plant) -> None:
+    found = await api.get("/webproxy/v1/devices?q=hall&status=never", session=plant.session)
+    assert [row["slug"] for row in found["devices"]] == ["press"]
+    page = await api.get("/webproxy/v1/devices/press", session=plant.session)
+    assert (page["lan"], page["recent"]) == (["192.168.0.0/24"], [])
+    missing = ("GET", "/webproxy/v1/devices/nothing")
+    assert await api.refused(*missing, session=plant.session) == (404, "not_found")
+    assert await api.refused("GET", "/webproxy/v1/devices") == (401, "no_session")
+
+
+async def test_a_foreign_device_and_an_unknown_one_answer_alike(api: Api, plant: Plant) -> None:
+    rival = Plant(plant.kernel, "rival")
+    answers = []
+    for parts in (
+        {"account": "acme", "device": "press", "service": "hmi"},
+        {"account": "acme", "device": "nothing", "service": "hmi"},
+        {"account": "nobody", "device": "press"},
+    ):
+        answer = await api.call("POST", "/webproxy/v1/resolve", parts, session=rival.session)
+        answers.append((answer.status_code, answer.text))
+    assert len(set(answers)) == 1
+    assert answers[0][0] == 404
+    body = {"host_label": HMI, "nonce_hash": NONCE_HASH}
+    assert await api.refused("POST", "/webproxy/v1/handoff", body, session=rival.session) == (404, "not_found")
+
+
+async def test_the_three_forms_of_deep_links(api: Api, plant: Plant) -> None:
+    link = {"account": "acme", "device": "press"}
+    for more, label in (({}, None), ({"service": "hmi"}, HMI), ({"ip": "192.168.0.11", "port": 5900}, PANEL)):
+        found = await api.post("/webproxy/v1/resolve", link | more, session=plant.session)
+        assert found["host_label"] == label
+
+
+async def test_a_code_is_good_once_for_one_host_and_one_browser(api: Api, plant: Plant, clock: FakeClock) -> None:
+    async def code() -> str:
+        body = {"host_label": HMI, "nonce_hash": NONCE_HASH}
+        text: str = (await api.post("/webproxy/v1/handoff", body, session=plant.session))["code"]
+        return text
+
+    async def refused(text: str, label: str = HMI, nonce: str = NONCE_HASH) -> tuple[int, str]:
+        body = {"code": text, "host_label": label, "nonce_hash": nonce}
+        return await api.refused("POST", "/webproxy/v1/handoff/redeem", body)
+
+    used = await code()
+    await api.post("/webproxy/v1/handoff/redeem", {"code": used, "host_label": HMI, "nonce_hash": NONCE_HASH})
+    late = await code()
+    found = [await refused(used), await refused(await code(), PANEL), await refused(await code(), nonce="b" * 64)]
+    clock.advance(60)
+    found.append(await refused(late))
+    assert set(found) == {(403, "bad_code")}
+
+
+async def test_a_session_at_a_service_is_looked_at_anew(api: Api, plant: Plant) -> None:
+    user_id, session = plant.member()
+    at = await open_service(api, plant, session=session)
+    found = (await api.post("/webproxy/v1/service-session", at | {"active": True}))["service_session"]
+    assert (found["permission"], found["service"]["slug"]) == ("operate", "hmi")
+    plant.revoke_grants(user_id)
+    assert await api.refused("POST", "/webproxy/v1/service-session", at | {"active": False}) == (401, "no_session")
+    assert await api.refused("POST", "/webproxy/v1/circuits", at | {"purpose": "http"}) == (401, "no_session")
+
+
+async def test_signing_out_ends_the_services(api: Api, plant: Plant) -> None:
+    at = await open_service(api, plant)
+    await api.post("/webproxy/v1/sign-out", session=plant.session)
+    assert await api.refused("POST", "/webproxy/v1/service-session", at | {"active": True}) == (401, "no_session")
+
+
+async def test_an_offline_device_answers_since_when(api: Api, plant: Plant, clock: FakeClock) -> None:
+    relay = plant.online()
+    at = await open_service(api, plant)
+    plant.note(relay, 1, up=False)
+    answer = await api.call("POST", "/webproxy/v1/circuits", at | {"purpose": "http"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (409, "device_offline")
+    assert (error["facts"]["since"], error["facts"]["last_address"]) == (iso(clock.now()), "198.51.100.4")
+
+
+async def test_a_circuit_comes_with_ticket_relay_and_agent(api: Api, plant: Plant, clock: FakeClock) -> None:
+    plant.online()
+    made = await api.post("/webproxy/v1/circuits", await open_service(api, plant) | {"purpose": "http"})
+    ticket = plant.verifier().circuit(made["ticket"], clock.now())
+    assert api.identity is not None
+    assert (ticket.webproxy_id, ticket.webproxy_fingerprint) == (api.identity.id, api.identity.fingerprint)
+    assert made["relay"] == {"id": "relay-1", "url": "wss://relay-1.example.com"}
+    assert made["agent"] == {"id": plant.device_id, "fingerprint": plant.device().fingerprint}
+    assert made["credentials"] is None
+
+
+async def test_a_panels_password_is_in_no_answer_but_circuits(api: Api, plant: Plant) -> None:
+    plant.online()
+    at = await open_service(api, plant, PANEL)
+    session = plant.session
+    link = {"account": "acme", "device": "press", "service": "panel"}
+    texts = [
+        (await api.call("GET", "/webproxy/v1/devices", session=session)).text,
+        (await api.call("GET", "/webproxy/v1/devices/press", session=session)).text,
+        (await api.call("POST", "/webproxy/v1/resolve", link, session=session)).text,
+        (await api.call("POST", "/webproxy/v1/service-session", at | {"active": True})).text,
+        (await api.call("PATCH", f"/admin/v1/services/{plant.panel.id}", {"name": "P"}, session=session)).text,
+        (await api.call("GET", "/admin/v1/audit", session=session)).text,
+    ]
+    assert all("Panel" in text or "panel" in text for text in texts)
+    assert not any(PANEL_PASSWORD in text for text in texts)
+    made = await api.post("/webproxy/v1/circuits", at | {"purpose": "viewer"})
+    assert made["credentials"] == {"password": PANEL_PASSWORD}
+
+
+async def test_a_connection_from_begin_to_audit(api: Api, plant: Plant, clock: FakeClock) -> None:
+    plant.online()
+    at = await open_service(api, plant)
+    circuit = (await api.post("/webproxy/v1/circuits", at | {"purpose": "http"}))["circuit_id"]
+    begun = await api.post("/webproxy/v1/connections", at | {"circuit_id": circuit, "client": CLIENT})
+    clock.advance(12)
+    row: dict[str, Any] = {
+        "id": begun["connection_id"], "bytes_up": 10, "bytes_down": 2000, "last_activity": iso(clock.now()),
+        "ended": {"reason": "tab closed"},
+    }  # fmt: skip
+    await api.post("/webproxy/v1/connections/report", {"connections": [row]})
+    found = (await api.get("/admin/v1/audit?action=connection", session=plant.session))["rows"]
+    assert [(one["user"], one["device"], one["service"], one["address"]) for one in found] == [
+        ("anna", "press", "hmi", CLIENT["address"])
+    ]
+    assert (found[0]["duration"], found[0]["bytes_up"], found[0]["bytes_down"]) == (12.0, 10, 2000)
+    page = await api.get("/webproxy/v1/devices/press", session=plant.session)
+    assert page["recent"][0]["reason"] == "tab closed"
+    bad = {"connections": [row | {"last_activity": "yesterday"}]}
+    assert await api.refused("POST", "/webproxy/v1/connections/report", bad) == (400, "bad_time")
+
+
+async def test_other_roles_are_turned_away(api: Api, plant: Plant) -> None:
+    relay = api.as_role(plant.relay("relay-1"))
+    answer = await relay.refused("GET", "/webproxy/v1/devices", session=plant.session)
+    assert answer == (403, "wrong_role")
