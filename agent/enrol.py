@@ -11,11 +11,8 @@ from panelgate import introduction
 from panelgate.access_client import AccessClient
 from panelgate.clock import Clock
 from panelgate.errors import PanelgateError, Refused, Unavailable
-from panelgate.log import get_logger
 from panelgate.pki import Identity, Role, from_pem, make_csr, make_key, verify_issued
 from panelgate.tickets import Verifier
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +74,4 @@ async def enrol(wish: Wish, state: State, clock: Clock | None = None) -> Enrolme
     state.save_ticket_keys(keys)
     state.save_configuration(token)
     state.save_enrolment(enrolment)
-    log.info("enrolled", device=device_id, account=enrolment.account, slug=enrolment.device)
     return enrolment

@@ -80,6 +80,7 @@ class Agent:
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
+        self._counted()
         self.status.write()
         try:
             async with asyncio.TaskGroup() as group:

@@ -14,6 +14,7 @@ from panelgate.errors import BadInput
 from panelgate.log import configure, get_logger
 from panelgate.pki import Identity, Role, from_pem, make_csr, make_key
 from panelgate.settings import RelaySettings
+from relay.renewal import keep_renewed
 from relay.server import Relay
 
 log = get_logger(__name__)
@@ -22,6 +23,11 @@ log = get_logger(__name__)
 def identity_directory(data: Path) -> Path:
     """Where a relay's key and certificate are."""
     return data / "identity"
+
+
+def names_of(settings: RelaySettings) -> list[str]:
+    """Names and addresses for the relay's certificate."""
+    return [name.strip() for name in settings.names.split(",") if name.strip()]
 
 
 @click.group("relay")
@@ -60,9 +66,8 @@ async def join_installation(settings: RelaySettings, token: str, access_url: str
     secret = introduction.tidy(token, introduction.JOIN)
     authority = await introduction.fetch_authority(access_url, secret, Clock())
     key = make_key()
-    names = [name.strip() for name in settings.names.split(",") if name.strip()]
     async with AccessClient(access_url, ca=authority) as client:
-        body = {"token": secret, "role": str(Role.RELAY), "csr": make_csr(key), "dns_names": names}
+        body = {"token": secret, "role": str(Role.RELAY), "csr": make_csr(key), "dns_names": names_of(settings)}
         answer = await client.call("POST", "/v1/join", json=body)
     identity = Identity(Role.RELAY, str(answer["id"]), key, from_pem(str(answer["certificate"])), authority)
     return identity.save(identity_directory(settings.data))
@@ -83,11 +88,17 @@ async def serve_until_stopped(settings: RelaySettings, *, stop: asyncio.Event | 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopping.set)
-    async with AccessClient(settings.access, identity) as client:
+    async with contextlib.AsyncExitStack() as clients:
+        client = await clients.enter_async_context(AccessClient(settings.access, identity))
         relay = Relay(identity, client, settings.url)
         await relay.listen(settings.host, settings.port)
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(relay.run(), name="relay")
+            renewing = keep_renewed(relay, identity, settings.access, names_of(settings), clients)
+            running = [
+                tasks.create_task(relay.run(), name="relay"),
+                tasks.create_task(renewing, name="relay renewal"),
+            ]
             await stopping.wait()
-            running.cancel()
+            for task in running:
+                task.cancel()
         await relay.stop()

@@ -64,6 +64,10 @@ class Reporter:
         self._pending[news.device_id] = news
         self._news.set()
 
+    def use(self, client: AccessClient) -> None:
+        """Call the access server with another client from now on; an open event stream stays where it is."""
+        self._client = client
+
     async def run(self) -> None:
         """Do all of it until cancelled."""
         async with asyncio.TaskGroup() as group:

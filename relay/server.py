@@ -61,7 +61,6 @@ class Relay:
         self._admission = Admission(self._values, self._clock)
         self.rendezvous = Rendezvous(self._budget, self._clock, asyncio.get_running_loop().call_later)
         self.url = url
-        self._client = client
         self.reporter = Reporter(client, url, package_version("panelgate"), self._clock, self._keys, self.rendezvous)
         self.controls = Controls(self._values, self._presence, self.rendezvous.refuse)
         self.reporter.controls = self.controls
@@ -100,6 +99,14 @@ class Relay:
                 carrier.abort()
         await self.reporter.farewell()
         log.info("stopped", relay=self._identity.id)
+
+    def replace_identity(self, identity: Identity, client: AccessClient) -> None:
+        """Go on with a renewed certificate: connections that are there stay, new handshakes show the new one."""
+        assert identity.id == self._identity.id
+        assert identity.directory is not None
+        self._context.load_cert_chain(identity.directory / "certificate.pem", identity.directory / "key.pem")
+        self._identity = identity
+        self.reporter.use(client)
 
     def kill(self) -> None:
         """End at once and tell nobody, as a crash would."""

@@ -219,6 +219,10 @@ class FakeAccess:
         peer = self._caller(method, path, headers)
         if path == "/v1/ticket-keys":
             return self._keys()
+        if path == "/v1/renew":
+            days = self.certificate_days
+            issued = self.authority.issue(data["csr"], peer.role, peer.id, names=data["dns_names"], days=days)
+            return {"certificate": to_pem(issued)}
         if path.startswith("/relay/v1/") and peer.role is Role.RELAY:
             return self._relay(path.removeprefix("/relay/v1/"), peer.id, data)
         if path.startswith("/agent/v1/") and peer.role is Role.AGENT:
