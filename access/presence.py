@@ -106,9 +106,16 @@ def reconcile(store: Store, relay_id: str, devices: Iterable[Seen]) -> None:
 
 
 def take_offline(unit: Unit, device: Device, why: str) -> None:
-    """Take a device offline at once: its certificate was revoked, or it was deleted."""
+    """Take a device offline at once: its certificate was revoked, or it was deleted.
+
+    The counter moves on, so that a relay that has not cut it yet can't report it as up.
+    """
     row = unit.find(Presence, Presence.device_id == device.id)
-    if row is not None and row.online:
+    if row is None:
+        return
+    row.counter += 1
+    row.up_counter, row.relay_id, row.up_relay_id = row.counter, None, None
+    if row.online:
         _set(unit, row, online=False, why=why)
 
 

@@ -112,6 +112,10 @@ def test_a_reconnect_through_another_relay_is_online_again(plant: Plant, clock: 
 
 
 def test_a_revoked_device_goes_offline_at_once(plant: Plant) -> None:
-    plant.online()
+    relay = plant.online()
     plant.enrol()
     assert state(plant)[0] == "offline"
+    assert plant.note(relay, 1) is False  # a relay that has not cut it yet
+    assert plant.connect() == (relay, 3)
+    assert plant.note(relay, 3)
+    assert state(plant)[0] == "online"

@@ -51,7 +51,7 @@ def test_from_key_to_audit_row_on_both_databases(both_kernel: Kernel, clock: Fak
     sweeper.liveness(both_kernel.store)
     sweeper.tidy(both_kernel)
     assert presence.sweep(both_kernel.store) == 0
-    assert plant.note(relay, 1) is True  # the fence holds by counter; the agent itself can no longer connect
+    assert plant.note(relay, 1) is False
     assert plant.audit("connection")[0]["facts"]["connection"] == ident
 
 
