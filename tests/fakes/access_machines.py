@@ -72,7 +72,7 @@ class Plant:
         return row
 
     def add_service(self, slug: str, **fields: Any) -> Service:
-        given = {"name": slug, "host": "192.168.0.20", "protocol": "http", "visible": True} | fields
+        given: dict[str, Any] = {"name": slug, "host": "192.168.0.20", "protocol": "http", "visible": True} | fields
         with self.writing() as unit:
             device = devices.need(unit, self.device_id)
             return services.create(unit, self.kernel.keyring, ACTOR, device, services.Fields(slug=slug, **given))
