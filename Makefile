@@ -23,7 +23,7 @@ COMPILE := .cache/pins/bin/pip-compile --quiet --strip-extras --generate-hashes 
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "  make bench-NAME   Run one benchmark: $(patsubst bench/%.py,%,$(BENCHES))"
 
 # --- installing ------------------------------------------------------------------------------------------------------
@@ -63,9 +63,12 @@ $(FUXA)/installed:
 	npm install --prefix $(FUXA) --no-audit --no-fund --loglevel=error @frangoteam/fuxa@$(FUXA_VERSION)
 	@touch $@
 
-.PHONY: setup-test
-setup-test: setup $(STAMP)/dev $(FUXA)/installed ## Install what the tests need besides (Debian packages by apt)
+.PHONY: programs
+programs:
 	@bash tools/apt.sh $(APT)
+
+.PHONY: setup-test
+setup-test: setup programs $(STAMP)/dev $(FUXA)/installed ## Install what the tests need besides (Debian packages by apt)
 
 # --- running ---------------------------------------------------------------------------------------------------------
 
@@ -84,7 +87,7 @@ lint: $(STAMP)/dev ## Check style, types, imports between packages, and the tree
 	$(BIN)/python tools/check_tree.py
 
 .PHONY: unit
-unit: $(STAMP)/dev $(STAMP)/vendor ## Run the unit tests with branch coverage
+unit: $(STAMP)/dev $(STAMP)/vendor programs ## Run the unit tests with branch coverage
 	$(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
 
 .PHONY: e2e

@@ -29,7 +29,7 @@ WATCH_SETUP_S = 1.0
 STOP_ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
     (("agent", "demo-panel", "demo-hmi"), 1.0),
     (("webproxy",), 1.5),  # reports what its connections carried
-    (("relay",), 0.8),
+    (("relay",), 1.2),
     (("access",), 1.2),  # last: the others still tell it that they go
 )
 """Who stops when, and how many seconds each gets: under 5 together."""
