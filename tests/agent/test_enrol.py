@@ -7,8 +7,7 @@ from agent.enrol import Wish, enrol
 from agent.state import State
 from panelgate.clock import FakeClock
 from panelgate.errors import PanelgateError
-from panelgate.pki import Role
-from tests.fakes.access_api import Authority as AnotherAuthority
+from panelgate.pki import Authority, Role
 from tests.fakes.access_api import FakeAccess, ca_part, fake_access
 
 
@@ -68,7 +67,7 @@ async def test_a_key_that_does_not_exist(access: FakeAccess, state: State) -> No
 
 async def test_the_wrong_authority_gets_no_secret(access: FakeAccess, state: State) -> None:
     access.add_device()
-    error = await refusal(access, state, "pgk-" + "b" * 26 + "-" + ca_part(AnotherAuthority.create()))
+    error = await refusal(access, state, "pgk-" + "b" * 26 + "-" + ca_part(Authority.create()))
     assert error.code == "wrong_ca"
     assert access.asked("/agent/v1/enrol") == []
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agent.backoff import Backoff
 from agent.enrol import Wish, enrol
@@ -28,9 +28,9 @@ class Echo(asyncio.Protocol):
         self._device = device
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._device.transports.append(transport)
+        # uvloop's transports are asyncio's by behaviour, not by class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._device.transports.append(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._transport.write(data)

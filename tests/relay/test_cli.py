@@ -30,7 +30,7 @@ async def test_join_then_serve(tmp_path: Path) -> None:
         assert access.asked("/v1/join")[0]["dns_names"] == ["relay.example", "127.0.0.1"]
 
         stop = asyncio.Event()
-        settings = RelaySettings(data=tmp_path / "relay", access=access.url, port=0)  # type: ignore[call-arg]
+        settings = RelaySettings(data=tmp_path / "relay", access=access.url, port=0)
         serving = asyncio.get_running_loop().create_task(serve_until_stopped(settings, stop=stop))
         await access.until(lambda: access.listening("relay-joined"))
         stop.set()
