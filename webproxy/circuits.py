@@ -62,7 +62,7 @@ class Circuits:
         self._opener = opener
         self._clock = clock
         self._kept: dict[Key, _Kept] = {}
-        self._opening: dict[Key, asyncio.Task[Circuit]] = {}
+        self._opening: dict[Key, asyncio.Future[Circuit]] = {}
         self._retired: dict[Circuit, Key] = {}
         self._lost: dict[Key, float] = {}
 
@@ -84,17 +84,26 @@ class Circuits:
         if circuit is not None:
             return circuit
         key = (session.session_id, session.device["id"])
-        task = self._opening.get(key)
-        if task is None:
-            task = self._opening[key] = spawn("circuit opening", self._open_http(key, session, token))
-            task.add_done_callback(lambda done: self._opened(key, done))
+        waiting = self._opening.get(key)
+        if waiting is None:
+            waiting = self._opening[key] = asyncio.get_running_loop().create_future()
+            spawn("circuit opening", self._open_for(key, session, token, waiting))
         # Shielded: one browser that gives up must not take the circuit from the others who wait for it.
-        return await asyncio.shield(task)
+        return await asyncio.shield(waiting)
 
-    def _opened(self, key: Key, task: asyncio.Task[Circuit]) -> None:
-        self._opening.pop(key, None)
-        if not task.cancelled():
-            task.exception()
+    async def _open_for(self, key: Key, session: ServiceSession, token: str, waiting: asyncio.Future[Circuit]) -> None:
+        try:
+            circuit = await self._open_http(key, session, token)
+            if not waiting.done():
+                waiting.set_result(circuit)
+        except PanelgateError as error:
+            log.info("circuit not opened", reason=error.code, session_id=key[0], device_id=key[1])
+            if not waiting.done():
+                waiting.set_exception(error)
+                waiting.exception()  # those who waited may have gone
+        finally:
+            waiting.cancel()
+            del self._opening[key]
 
     async def _open_http(self, key: Key, session: ServiceSession, token: str) -> Circuit:
         deadline = self._lost.pop(key, -RECOVER_SECONDS) + RECOVER_SECONDS
@@ -126,9 +135,7 @@ class Circuits:
         password = credentials.get("password")
         return ViewerCircuit(circuit, circuit_id, Secret(str(password)) if password is not None else None)
 
-    async def _open(
-        self, session: ServiceSession, token: str, purpose: str
-    ) -> tuple[Circuit, str, Mapping[str, Any]]:
+    async def _open(self, session: ServiceSession, token: str, purpose: str) -> tuple[Circuit, str, Mapping[str, Any]]:
         body = {"service_token": token, "host_label": session.label, "purpose": purpose}
         answer = await self._access.call("POST", "/webproxy/v1/circuits", json=body)
         try:
@@ -199,8 +206,8 @@ class Circuits:
         for circuit in list(self._retired):
             circuit.close(_SHUTDOWN, "web proxy ends")
         self._retired.clear()
-        for task in list(self._opening.values()):
-            task.cancel()
+        for waiting in list(self._opening.values()):
+            waiting.cancel()
         for key in list(self._kept):
             kept = self._kept.pop(key)
             if kept.circuit.is_open:

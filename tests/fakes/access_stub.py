@@ -33,7 +33,8 @@ class AccessStub:
     ) -> str:  # fmt: skip
         label = host_label(service, device, account)
         self.sessions[token, label] = {
-            "id": f"ss-{token}", "session_id": session_id, "account": {"id": f"id-{account}", "slug": account, "name": account},
+            "id": f"ss-{token}", "session_id": session_id, "account": {"id": f"id-{account}", "slug": account,
+            "name": account},
             "user": {"id": user, "name": user, "display_name": user},
             "device": {"id": f"id-{device}", "slug": device, "name": device},
             "service": {

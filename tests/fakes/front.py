@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Device:
         self.port = 0
         self._server: Any = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
@@ -44,18 +46,27 @@ class Device:
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             await (self.handler or self._default)(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             self._writers.discard(writer)
+            self._tasks.discard(task)
             writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     async def head(self, reader: asyncio.StreamReader) -> bytes:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -93,6 +104,8 @@ class Front:
     circuits: list[FakeCircuit] = field(default_factory=list)
     clock: FakeClock = field(default_factory=FakeClock)
     label: str = ""
+    fronts: set[Any] = field(default_factory=set)
+    raws: list[Raw] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -114,7 +127,8 @@ class Front:
 
     async def connect(self) -> Raw:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 22)
-        return Raw(reader, writer)
+        self.raws.append(Raw(reader, writer))
+        return self.raws[-1]
 
     async def ask(self, data: bytes) -> Answer:
         """One request on a connection of its own."""
@@ -183,6 +197,18 @@ class Raw:
     def close(self) -> None:
         self.writer.transport.abort()
 
+    async def closed(self) -> None:
+        self.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+async def until(check: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait for something that another task brings about."""
+    async with asyncio.timeout(seconds):
+        while not check():  # noqa: ASYNC110  what is waited for has no event, and the tests look from outside
+            await asyncio.sleep(0.01)
+
 
 async def portal(scope: Any, receive: Any, send: Any) -> None:
     body = b""
@@ -222,11 +248,14 @@ async def running(
     )
     await web.start()
     front = Front(web, access, device, server.sockets[0].getsockname()[1], targets, circuits, clock)
+    front.fronts = state.connections
     front.label = access.add_session("tok", **(session or {}))
     try:
         yield front
     finally:
         server.close()
+        for raw in front.raws:
+            await raw.closed()
         for connection in list(state.connections):
             connection.transport.abort()
         await web.stop()

@@ -32,7 +32,8 @@ class Exchange:
     """One request of a browser. It ends exactly once: by `_finish`, `fail`, `abandon` or `cut`."""
 
     __slots__ = (
-        "_chunk", "_complete", "_connection", "_early", "_early_size", "_holding", "_retries", "cookie", "front", "head",
+        "_chunk", "_complete", "_connection", "_early", "_early_size", "_holding", "_retries", "cookie", "front",
+        "head",
         "request", "responded", "upstream", "visit",
     )  # fmt: skip
     is_tunnel = False

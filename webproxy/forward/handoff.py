@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from panelgate.names import Sites
 from webproxy.forward.headers import SESSION_COOKIE, own_cookie
+from webproxy.forward.request import RequestHead
 
 NONCE_SECONDS = 300  # to sign in with a second factor; after that the page begins anew by itself
 LANDING_SECONDS = 60  # how long the arrival after a hand-off may take
@@ -105,7 +106,11 @@ def landed(cookies: list[bytes], target: bytes) -> bool:
     return value is not None and secrets.compare_digest(value, landing_mark(target))
 
 
-FORGET_LANDING = b"Set-Cookie: " + LANDING_COOKIE + b"=; Max-Age=0" + _FLAGS + b"\r\n"
+def expected(head: RequestHead) -> bool:
+    """Whether a navigation from elsewhere belongs to a hand-off: the callback itself, or the page it leads to."""
+    return head.path == b"/.pg/cb" or landed(head.cookies, head.target)
+
+
 FORGET_SESSION = b"Set-Cookie: " + SESSION_COOKIE + b"=; Max-Age=0" + _FLAGS + b"\r\n"
 
 

@@ -11,7 +11,7 @@ import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 75.0  # without a complete head: longer than most load balancers keep theirs, so they close first
 EARLY_BYTES = 64 * 1024  # of a hasty client behind its upgrade request
 QUEUE_LIMIT = 64  # pipelined requests that wait; one read of the socket rarely holds more
+LINGER_SECONDS = 1.0  # for the browser to read the last answer before a connection with unread bytes is closed
 WRITE_HIGH = 256 * 1024  # bytes towards the browser before the device is held
 
 _UPLOAD, _QUEUE = 1, 2  # reasons to stop reading
@@ -147,6 +148,11 @@ class FrontProtocol(HttpToolsProtocol):
         if isinstance(cause, Exception) and isinstance(error, httptools.HttpParserCallbackError):
             log.error("front failed", exc_info=cause)
         self._over = True
+        exchange = self._exchange
+        if exchange is not None and not self._in_head and self._arriving is None:
+            # The body of the request that is being answered makes no sense: its end can't be told any more.
+            exchange.fail(problems.BAD_REQUEST)
+            return
         if self._busy:
             # The answer under way belongs to an earlier request: it ends, then the connection does.
             self.closing_after = True
@@ -159,9 +165,9 @@ class FrontProtocol(HttpToolsProtocol):
         """The parser has stopped at an upgrade: what follows belongs to the new protocol, or to nobody."""
         exchange = self._exchange
         if exchange is not None and exchange.websocket and not self._queue:
-            self._socket = exchange  # type: ignore[assignment]  # only WebSocketExchange has websocket set
+            socket = self._socket = cast("WebSocketExchange", exchange)
             if rest:
-                self._socket.browser_data(rest)
+                socket.browser_data(rest)
             return
         self._over = True
         self.closing_after = True
@@ -247,6 +253,7 @@ class FrontProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request has arrived whole."""
         self._in_head = True
+        self._fed = 0
         if self._arriving is not None:
             self._arriving.complete = True
             self._arriving = None
@@ -279,7 +286,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._service.serve(head, place)
 
     def _unknown_host(self, head: RequestHead) -> None:
-        bare = head.host.replace(b".:", b":").rstrip(b".")
+        bare = head.host.replace(b".:", b":") if b":" in head.host else head.host.rstrip(b".")
         place = self.web.places.of(bare) if bare != head.host else None
         if place is not None and head.method in request.SAFE_METHODS:
             # A trailing dot makes another origin of the same host: only one of them may exist.
@@ -317,13 +324,24 @@ class FrontProtocol(HttpToolsProtocol):
         if self._held & _UPLOAD:
             self._hold(_UPLOAD, False)
         if self.closing_after:
-            self._over = True
-            self.transport.close()
+            self._last_words()
             return
         if not self._queue:
             self._quiet_since = self.loop.time()
             return
         self.loop.call_soon(self._next)
+
+    def _last_words(self) -> None:
+        """Close after what was written has been read: with unread bytes here, closing would reset the connection."""
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+            self._hold(_UPLOAD | _QUEUE, False)
+            self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
     def _next(self) -> None:
         """Begin the next waiting request; in a loop turn of its own, so that a long queue is no deep recursion."""

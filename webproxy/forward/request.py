@@ -226,4 +226,3 @@ def _framing(head: RequestHead) -> None:
             raise RequestRefused(400, "An upgrade with a body is not accepted.")
         if head.is_websocket and (head.method != b"GET" or head.version != "1.1"):
             raise RequestRefused(400, "A WebSocket begins with GET and HTTP/1.1.")
-

@@ -19,9 +19,8 @@ NAME_CACHE_LIMIT = 1024  # header names remembered in lower case
 SLOP = 4  # junk bytes before "HTTP" that Chromium forgives
 
 _STATUS = re.compile(rb"HTTP(?:/(\d+)\.(\d+))?[ \t]+(\d{3})(?:[ \t]+(.*))?", re.IGNORECASE)
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\n[ \t]")
+_ODD_BYTES = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _NO_BODY: Final = frozenset({204, 205, 304})
@@ -119,18 +118,18 @@ class ResponseReader:
         while True:
             if buffer[:1] in (b"\r", b"\n", b" "):
                 buffer = buffer.lstrip(b"\r\n ")
-            end = _END_OF_HEAD.search(buffer)
-            if end is None:
+            end, after = _end_of_head(buffer)
+            if end < 0:
                 if len(buffer) > HEAD_LIMIT:
                     raise BadResponse("the head is larger than 128 kB")
                 if len(buffer) > SLOP + 4 and b"http" not in buffer[: SLOP + 4].lower():
                     raise BadResponse("it is not HTTP")
                 self._buffer = buffer
                 return b""
-            if end.start() > HEAD_LIMIT:
+            if end > HEAD_LIMIT:
                 raise BadResponse("the head is larger than 128 kB")
-            head = self._parse(buffer[: end.start()])
-            buffer = buffer[end.end() :]
+            head = self._parse(buffer[:end])
+            buffer = buffer[after:]
             if head.status >= 200 or (head.status == 101 and self._upgrade):
                 break
             if head.status == 101:
@@ -155,7 +154,14 @@ class ResponseReader:
     def _parse(self, raw: bytes) -> ResponseHead:
         if b"\0" in raw:
             raise BadResponse("there is a NUL in the head")
-        odd = _ODD.search(raw) is not None
+        raw = raw.removesuffix(b"\r")  # of the last line, whose end was not taken along
+        # Four scans in C, where one regular expression would take ten times as long.
+        odd = (
+            len(raw.translate(None, _ODD_BYTES)) != len(raw)
+            or raw.count(b"\r") != raw.count(b"\r\n")
+            or b"\n " in raw
+            or b"\n\t" in raw
+        )
         if odd:
             # Folded lines are joined (RFC 9112 section 5.2); control characters may not travel on.
             raw = re.sub(rb"\r?\n[ \t]+", b" ", raw)
@@ -334,6 +340,15 @@ class ResponseReader:
         if not line:
             self._finish()
         return bool(line)
+
+
+def _end_of_head(buffer: bytes) -> tuple[int, int]:
+    """Where the head's last line ends and where the body begins; (-1, -1) before that. Bare LF counts as an end."""
+    end = buffer.find(b"\n\r\n")
+    bare = buffer.find(b"\n\n") if end < 0 else buffer.find(b"\n\n", 0, end)
+    if bare >= 0:
+        return bare, bare + 2
+    return (end, end + 3) if end >= 0 else (-1, -1)
 
 
 def _remember(name: bytes) -> bytes:

@@ -41,12 +41,14 @@ class ServicePath:
         """Answer `head`, at once or by an exchange: signed in and on an open circuit it takes no task."""
         front = self._front
         verdict = judge(head, place.origin)
-        if verdict is not Verdict.GO and not (
-            verdict is Verdict.ASK and handoff.landed(head.cookies, head.target)
-        ):
+        reserved_path = head.target.startswith(b"/.pg/")
+        if verdict is Verdict.ASK and (reserved_path or handoff.landed(head.cookies, head.target)):
+            # Our own pages change nothing by GET, and the portal leads here with a query at every sign-in.
+            verdict = Verdict.GO
+        if verdict is not Verdict.GO and not (verdict is Verdict.ASK and handoff.expected(head)):
             self._stopped(verdict, head)
             return
-        if head.target.startswith(b"/.pg/"):
+        if reserved_path:
             reserved.serve(front, head, place)
             return
         visit = self._visit
@@ -94,7 +96,7 @@ class ServicePath:
             if exchange.front is None:
                 return
             problem = problems.of_error(error)
-            if problem is problems.NO_SESSION:
+            if problem.kind == problems.NO_SESSION.kind:
                 sign_in(front, head, place)
             else:
                 front.show(problem, head, None)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from panelgate.frames import StreamError
+from tests.fakes.circuit import FakeReset
+from tests.fakes.front import OK, Device, running
+
+
+async def test_chunks_go_through_as_chunks() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for piece in (b"one", b"two", b"three"):
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await asyncio.sleep(0.01)
+        writer.write(b"0\r\nX-Trailer: 1\r\n\r\n")
+        await reader.read()
+
+    async with running(Device(handler=handler)) as front:
+        answer = await front.ask(front.head())
+        assert answer.body == b"onetwothree"
+        assert answer.value("transfer-encoding") == "chunked"
+
+
+async def test_an_event_stream_is_not_held_back() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await reader.readexactly(1)
+
+    async with running(Device(handler=handler)) as front:
+        raw = await front.connect()
+        raw.send(front.head())
+        async with asyncio.timeout(5):
+            assert b"event-stream" in await raw.reader.readuntil(b"\r\n\r\n")
+
+
+async def test_head_204_and_304_have_no_body() -> None:
+    for answer_bytes, method, status in (
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", "HEAD", 200),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "GET", 204),
+        (b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", "GET", 304),
+    ):
+        async with running(Device(answer_bytes)) as front:
+            raw = await front.connect()
+            for _ in range(2):
+                answer = await raw.ask(front.head(method))
+                assert answer.status == status
+                assert answer.value("content-length") == ("99" if method == "HEAD" else None)
+            assert front.device.connections == 1
+
+
+async def test_a_request_body_in_chunks() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await front.device.head(reader)
+        body = await front.device.body(reader, head)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with running(Device(handler=handler)) as front:
+        head = front.head("POST", Origin=front.origin, Transfer_Encoding="chunked")
+        assert (await front.ask(head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")).body == b"abcde"
+
+
+async def test_expect_continue_is_answered_here() -> None:
+    async with running() as front:
+        raw = await front.connect()
+        raw.send(front.head("POST", Origin=front.origin, Content_Length="3", Expect="100-continue"))
+        assert (await raw.read()).status == 100
+        raw.send(b"abc")
+        assert (await raw.read()).status == 200
+        assert b"Expect" not in front.device.heads[0]
+
+
+async def test_a_kept_connection_that_died_is_tried_again_once_for_get() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(OK)
+        await front.device.head(reader)  # and closes without an answer
+
+    async with running(Device(handler=handler)) as front:
+        raw = await front.connect()
+        assert (await raw.ask(front.head(target="/1"))).status == 200
+        assert (await raw.ask(front.head(target="/2"))).status == 200
+        assert front.device.connections == 2
+
+
+async def test_a_command_is_never_sent_twice() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(OK)
+        await front.device.head(reader)
+
+    async with running(Device(handler=handler)) as front:
+        raw = await front.connect()
+        assert (await raw.ask(front.head(target="/1"))).status == 200
+        post = front.head("POST", "/start", Origin=front.origin, Content_Length="0", Accept="text/html")
+        answer = await raw.ask(post)
+        assert answer.status == 502
+        assert b"not sent a second time" in answer.body
+        assert sum(b"/start" in head for head in front.device.heads) == 1
+
+
+async def test_a_lost_circuit_is_opened_again_for_a_get() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await front.device.head(reader)
+            if len(front.device.heads) == 2:
+                front.circuits[0].close()
+                return
+            writer.write(OK)
+
+    async with running(Device(handler=handler)) as front:
+        assert (await front.ask(front.head())).status == 200
+        assert (await front.ask(front.head())).status == 200
+        assert front.access.circuits == 2
+
+
+@pytest.mark.parametrize(("code", "text", "status", "words"), [
+    (StreamError.CONNECTION_REFUSED, "", 502, b"port is closed"), (StreamError.UNREACHABLE, "", 502, b"be reached"),
+    (StreamError.TIMEOUT, "", 504, b"does not answer"), (StreamError.TLS, "certificate sha256 AB:CD", 502, b"AB:CD"),
+    (StreamError.REFUSED, "", 403, b"agent refuses"),
+])  # fmt: skip
+async def test_ends_of_streams_are_said_in_words(code: int, text: str, status: int, words: bytes) -> None:
+    async with running() as front:
+        front.targets["svc1"] = FakeReset(code, text)
+        answer = await front.ask(front.head(Accept="text/html"))
+        assert answer.status == status
+        assert words in answer.body
+
+
+async def test_offline_says_since_when() -> None:
+    async with running() as front:
+        front.access.offline = {"since": "2026-01-31T12:00:00Z", "last_address": "198.51.100.7"}
+        answer = await front.ask(front.head(Accept="text/html"))
+        assert answer.status == 503
+        assert b"2026-01-31T12:00:00Z" in answer.body
+
+
+async def test_garbage_and_half_answers() -> None:
+    async with running(Device(b"RFB 003.008\n and more of it")) as front:
+        answer = await front.ask(front.head(Accept="text/html"))
+        assert answer.status == 502
+        assert b"not as a web server" in answer.body
+
+    async def short(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+
+    async with running(Device(handler=short)) as front:
+        raw = await front.connect()
+        raw.send(front.head())
+        end = await raw.end()
+        assert b"200 OK" in end or end == b""
+        assert not end.endswith(b"abcdefghij")
+
+
+async def test_an_answer_that_runs_over_never_reaches_the_next_request() -> None:
+    evil = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+    async with running(Device(evil)) as front:
+        raw = await front.connect()
+        for _ in range(3):
+            assert (await raw.ask(front.head())).body == b"ok"
+        assert front.device.connections == 3
+
+
+async def test_redirects_to_unknown_addresses_stop_here() -> None:
+    async with running(
+        Device(b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.99/x\r\nContent-Length: 0\r\n\r\n")
+    ) as front:
+        answer = await front.ask(front.head(Accept="text/html"))
+        assert answer.status == 502
+        assert b"10.0.0.99" in answer.body
+        assert answer.value("location") is None
+    async with running(
+        Device(b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.5/x\r\nContent-Length: 0\r\n\r\n")
+    ) as front:
+        answer = await front.ask(front.head())
+        assert answer.value("location") == front.origin + "/x"
+
+
+async def test_bytes_are_counted_for_the_audit() -> None:
+    async with running() as front:
+        await front.ask(front.head())
+        await front.web.connections.flush()
+        row = front.access.reports["con1"]
+        assert row["bytes_up"] == len(front.device.heads[0])
+        assert row["bytes_down"] == len(OK)
+
+
+async def test_an_early_answer_ends_the_connection() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+
+    async with running(Device(handler=handler)) as front:
+        raw = await front.connect()
+        raw.send(front.head("POST", Origin=front.origin, Content_Length="100"))
+        answer = await raw.read()
+        assert answer.status == 413
+        assert answer.value("connection") == "close"
+        assert await raw.end() == b""

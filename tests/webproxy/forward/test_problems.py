@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from panelgate.errors import BadInput, Refused, Unavailable
+from panelgate.frames import StreamError
+from tests.fakes.circuit import FakeReset
+from webproxy.forward import problems
+
+
+@pytest.mark.parametrize("code", list(StreamError))
+def test_every_end_of_a_stream_has_a_page(code: StreamError) -> None:
+    problem = problems.of_stream(FakeReset(code))
+    assert problem.status >= 400
+    assert problem.title
+    assert problem.happened.endswith(".")
+    assert problem.todo.endswith(".")
+
+
+def test_tls_names_the_certificate_or_the_fault() -> None:
+    problem = problems.of_stream(FakeReset(StreamError.TLS, "certificate sha256 AB:CD"))
+    assert problem.facts["certificate"] == "sha256 AB:CD"
+    assert "wrong version" in problems.of_stream(FakeReset(StreamError.TLS, "wrong version")).happened
+
+
+def test_errors_of_access() -> None:
+    offline = problems.of_error(Unavailable("device_offline", "", {"since": "2026", "secret": "x"}))
+    assert (offline.kind, dict(offline.facts)) == ("device_offline", {"since": "2026"})
+    assert problems.of_error(Refused("no_session")).kind == "no_session"
+    assert problems.of_error(Refused("anything")).kind == "not_allowed"
+    assert problems.of_error(Unavailable("anything", "odd")).happened == "odd."
+    assert problems.of_error(BadInput("x")).status == 500
+    assert problems.of_stream(None) is problems.CLOSED_EARLY
+    assert problems.of_stream(FakeReset(9999)) is problems.CLOSED_EARLY
+
+
+def test_made_pages() -> None:
+    assert "10.0.0.9" in problems.redirected("http://10.0.0.9").happened
+    assert "NUL" in problems.garbage("there is a NUL").happened

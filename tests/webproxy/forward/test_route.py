@@ -1,0 +1,192 @@
+"""Attacks on a service's origin, as far as they show below the browser. Each would succeed without its defence."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.fakes.front import Device, running, until
+
+SIBLING = "http://cam--press--acme.apps.localhost:8080"
+
+
+async def test_a_sibling_can_not_post() -> None:
+    async with running() as front:
+        for origin in (SIBLING, "null", "http://portal.localhost:8080", front.origin + "0"):
+            answer = await front.ask(front.head("POST", "/start", Origin=origin, Content_Length="0"))
+            assert answer.status == 403
+        assert (
+            await front.ask(front.head("POST", "/start", Sec_Fetch_Site="same-site", Content_Length="0"))
+        ).status == 403
+        assert front.device.connections == 0
+
+
+@pytest.mark.parametrize("origin", [SIBLING, "null", "http://evil.example", None])
+async def test_a_foreign_websocket_is_stopped_before_the_dial(origin: str | None) -> None:
+    async with running() as front:
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Key": "x"}
+        if origin is not None:
+            headers["Origin"] = origin
+        assert (await front.ask(front.head(target="/ws", **headers))).status == 403
+        assert front.device.connections == 0
+        assert front.circuits == []
+
+
+async def test_pictures_scripts_and_frames_of_other_sites_get_nothing() -> None:
+    async with running() as front:
+        for site in ("cross-site", "same-site"):
+            for mode, dest in (("no-cors", "image"), ("no-cors", "script"), ("cors", "empty"), ("navigate", "iframe")):
+                head = front.head(target="/set?tag=1", Sec_Fetch_Site=site, Sec_Fetch_Mode=mode, Sec_Fetch_Dest=dest)
+                assert (await front.ask(head)).status == 403
+        assert front.device.connections == 0
+
+
+async def test_a_link_with_a_query_from_elsewhere_asks_first() -> None:
+    async with running() as front:
+        page = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+        answer = await front.ask(front.head(target="/set?tag=1", **page))
+        assert answer.status == 403
+        assert b"Continue to the machine?" in answer.body
+        assert front.device.connections == 0
+        assert (await front.ask(front.head(target="/set", **page))).status == 200
+        assert b"Sec-Fetch-Site: none\r\n" in front.device.heads[0]
+
+
+async def test_planted_cookies_are_noticed() -> None:
+    async with running() as front:
+        answer = await front.ask(front.head(token="evil; __Host-pg=tok"))
+        assert answer.status == 400
+        assert "__Host-pg=; Max-Age=0" in (answer.value("set-cookie") or "")
+        assert front.device.connections == 0
+
+
+async def test_no_cookie_of_ours_reaches_the_device() -> None:
+    async with running() as front:
+        head = front.head(token=None).replace(
+            b"\r\n\r\n", b"\r\nCOOKIE: a=1; __Host-pg=tok\r\ncookie: __host-PGN-1=x; b=2\r\n\r\n"
+        )
+        assert (await front.ask(head)).status == 200
+        seen = front.device.heads[0]
+        assert b"tok" not in seen
+        assert b"host-pg" not in seen.lower()
+        assert b"Cookie: a=1; b=2\r\n" in seen
+
+
+async def test_what_a_browser_claims_about_itself_is_not_passed_on() -> None:
+    async with running() as front:
+        claims = {
+            "X_Forwarded_For": "1.2.3.4", "Forwarded": "for=1.2.3.4", "X_Real_IP": "1.2.3.4", "X_Remote_User": "admin",
+            "Remote_User": "admin", "X_WebAuth_User": "admin", "Via": "1.1 x",
+        }  # fmt: skip
+        await front.ask(front.head(**claims))
+        seen = front.device.heads[0]
+        assert b"1.2.3.4" not in seen
+        assert b"admin" not in seen
+        await asyncio.sleep(0.05)
+        assert front.access.connections["con1"]["client"]["address"] == "127.0.0.1"
+
+
+async def test_service_workers_are_refused() -> None:
+    async with running() as front:
+        answer = await front.ask(front.head(target="/sw.js", Service_Worker="script", Sec_Fetch_Site="same-origin"))
+        assert answer.status == 403
+        assert front.device.connections == 0
+
+
+async def test_another_accounts_host_looks_like_no_session() -> None:
+    async with running() as front:
+        other = front.access.add_session("theirs", account="other", session_id="s2")
+        host = front.web.sites.service_host(other)
+        unknown = front.web.sites.service_host("hmi--nowhere--other")
+        page = {"Accept": "text/html", "Sec_Fetch_Mode": "cors"}
+        first = await front.ask(front.head(host=host, **page))
+        second = await front.ask(front.head(host=unknown, **page))
+        assert (first.status, second.status) == (401, 401)
+        assert len(first.body) == len(second.body)
+        assert front.device.connections == 0
+
+
+async def test_users_never_share_a_connection() -> None:
+    async with running() as front:
+        front.access.add_session("second", session_id="s2", user="u2")
+        assert (await front.ask(front.head())).status == 200
+        assert (await front.ask(front.head())).status == 200
+        assert front.device.connections == 1
+        assert (await front.ask(front.head(token="second"))).status == 200
+        assert front.device.connections == 2
+
+
+async def test_watching_is_only_reading() -> None:
+    async with running(session={"permission": "watch"}) as front:
+        assert (await front.ask(front.head())).status == 200
+        answer = await front.ask(
+            front.head("POST", "/start", Origin=front.origin, Content_Length="0", Accept="text/html")
+        )
+        assert answer.status == 403
+        assert b"watch" in answer.body
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": front.origin}
+        assert (await front.ask(front.head(target="/ws", **headers))).status == 403
+        assert len(front.device.heads) == 1
+
+
+async def test_without_session_only_windows_are_sent_to_the_portal() -> None:
+    async with running() as front:
+        window = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document", "Accept": "text/html"}
+        assert (await front.ask(front.head(token=None, **window))).status == 303
+        assert (await front.ask(front.head(token="gone", **window))).status == 303
+        for head in (
+            front.head(token=None, target="/favicon.ico", Sec_Fetch_Mode="no-cors", Sec_Fetch_Dest="image"),
+            front.head("POST", token=None, Origin=front.origin, Content_Length="0"),
+            front.head(token=None, Upgrade="websocket", Connection="Upgrade", Origin=front.origin),
+            front.head(token="gone", Sec_Fetch_Mode="cors"),
+        ):
+            answer = await front.ask(head)
+            assert answer.status == 401
+            assert answer.value("location") is None
+
+
+async def test_sign_out_in_the_portal_ends_everything_at_once() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\ndata")
+        await reader.read()
+
+    async with running(Device(handler=handler)) as front:
+        raw = await front.connect()
+        raw.send(front.head(target="/events"))
+        async with asyncio.timeout(5):
+            await raw.reader.readuntil(b"data")
+        front.access.sessions.clear()
+        front.access.push({"type": "session.ended", "session_id": "s1"})
+        async with asyncio.timeout(2):
+            await raw.end()
+        assert (await front.ask(front.head())).status == 401
+        assert not front.circuits[0].is_open
+
+
+async def test_a_permission_taken_ends_it_as_well() -> None:
+    async with running() as front:
+        assert (await front.ask(front.head())).status == 200
+        front.access.sessions.clear()
+        front.access.push({"type": "access.changed", "account_id": "id-acme"})
+        await until(lambda: not list(front.web.visits), 2)
+        assert (await front.ask(front.head())).status == 401
+
+
+async def test_an_unknown_protocol_has_no_handler() -> None:
+    async with running(session={"protocol": "rdp"}) as front:
+        assert (await front.ask(front.head())).status == 501
+
+
+async def test_access_down_keeps_what_is_known_going() -> None:
+    async with running() as front:
+        assert (await front.ask(front.head())).status == 200
+        front.access.down = True
+        front.clock.advance(600)
+        assert (await front.ask(front.head())).status == 200
+        answer = await front.ask(front.head(token="other", Accept="text/html", Sec_Fetch_Mode="navigate"))
+        assert answer.status == 503
+        assert b"access server" in answer.body
+        front.clock.advance(600)
+        assert (await front.ask(front.head())).status == 503

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from tests.fakes.front import running
+from webproxy.forward import visit
+
+
+class Socket:
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def cut(self, reason: str) -> None:
+        self.reason = reason
+
+
+async def test_one_visit_per_session_and_service() -> None:
+    async with running() as front:
+        session = await front.web.sessions.get("tok", front.label)
+        first = front.web.visits.of(session, "tok")
+        assert front.web.visits.of(session, "tok") is first
+        assert first.rules.authority == b"10.0.0.5"
+
+
+async def test_the_end_cuts_what_is_open() -> None:
+    async with running() as front:
+        session = await front.web.sessions.get("tok", front.label)
+        found = front.web.visits.of(session, "tok")
+        connection = found.counted(lambda: {"address": "1.2.3.4", "user_agent": ""}, lambda: "c1")
+        assert found.counted(dict, str) is connection
+        socket = Socket()
+        assert found.add_socket(socket)
+        front.web.sessions.drop("tok", front.label, "signed out")
+        assert socket.reason == "signed out"
+        assert connection.reason == "signed out"
+        assert not found.alive
+        assert list(front.web.visits) == []
+
+
+async def test_a_changed_permission_begins_anew() -> None:
+    async with running() as front:
+        session = await front.web.sessions.get("tok", front.label)
+        found = front.web.visits.of(session, "tok")
+        front.web.visits.changed("tok", session)
+        assert not found.alive
+        assert front.web.visits.of(session, "tok") is not found
+
+
+async def test_sockets_are_counted_and_unused_visits_forgotten() -> None:
+    async with running() as front:
+        session = await front.web.sessions.get("tok", front.label)
+        found = front.web.visits.of(session, "tok")
+        sockets = [Socket() for _ in range(visit.SOCKETS_LIMIT)]
+        assert all(found.add_socket(socket) for socket in sockets)
+        assert not found.add_socket(Socket())
+        front.web.visits.sweep(1000.0)
+        assert list(front.web.visits) == [found]
+        for socket in sockets:
+            found.drop_socket(socket)
+        front.web.visits.sweep(2000.0)
+        assert list(front.web.visits) == []

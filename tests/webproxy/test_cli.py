@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from panelgate.errors import BadInput
+from panelgate.pki import Authority, Role
+from panelgate.settings import WebproxySettings
+from webproxy.cli import check, group, identity_directory, make_server
+
+FILES = {"certificate": Path("c"), "key": Path("k")}
+REAL = {"domain": "example.com", "public_scheme": "https"}
+
+
+@pytest.mark.parametrize(("settings", "behind_proxy", "code"), [
+    ({}, False, None),
+    ({"domain": "plant.localhost"}, False, None),
+    ({"domain": "example.com"}, False, "plain_http"),
+    (REAL, False, "no_certificate"),
+    (REAL | FILES, False, None),
+    (REAL | FILES, True, "two_https"),
+    (REAL, True, "no_trusted_proxies"),
+    (REAL | {"trusted_proxies": "10.0.0.0/8"}, True, None),
+    (REAL | {"trusted_proxies": "anyone"}, True, "bad_trusted_proxies"),
+    ({"certificate": Path("c")}, False, "half_certificate"),
+    (FILES, False, "wrong_scheme"),
+])  # fmt: skip
+def test_unsafe_settings_are_refused_with_advice(
+    settings: dict[str, Any], behind_proxy: bool, code: str | None
+) -> None:
+    made = WebproxySettings(**settings)
+    if code is None:
+        check(made, behind_proxy=behind_proxy)
+        return
+    with pytest.raises(BadInput) as error:
+        check(made, behind_proxy=behind_proxy)
+    assert error.value.code == code
+
+
+def test_it_must_have_joined(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as error:
+        make_server(WebproxySettings(data=tmp_path))
+    assert "panelgate webproxy join" in error.value.message
+
+
+def test_the_listener_is_ours(tmp_path: Path) -> None:
+    Authority.create().new_identity(Role.WEBPROXY, "w1").save(identity_directory(tmp_path))
+    server = make_server(WebproxySettings(data=tmp_path, trusted_proxies="10.0.0.1"))
+    server.config.load()
+    assert server.config.http_protocol_class.__name__ == "FrontProtocol"
+    assert server.config.ws_protocol_class is None
+    assert not server.config.access_log
+
+
+def test_the_commands_exist() -> None:
+    result = CliRunner().invoke(group, ["--help"])
+    assert "join" in result.output
+    assert "serve" in result.output
