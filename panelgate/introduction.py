@@ -114,8 +114,8 @@ def check_clock(date: str | None, clock: Clock) -> None:
     if abs(behind) > SKEW_SECONDS:
         raise Refused(
             "clock_skew",
-            f"This machine's clock is {_length(abs(behind))} {'behind' if behind > 0 else 'ahead of'} the server's. Set "
-            "it (timedatectl set-ntp true), then try again: certificates and tickets depend on the time.",
+            f"This machine's clock is {_length(abs(behind))} {'behind' if behind > 0 else 'ahead of'} the server's. "
+            "Set it (timedatectl set-ntp true), then try again: certificates and tickets depend on the time.",
             {"seconds": round(behind)},
         )
 
