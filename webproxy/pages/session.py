@@ -216,7 +216,7 @@ async def _admit(visit: Visit, stage: str, role: str | None) -> Response | None:
     """Load the session; return where to go instead when it does not suffice."""
     if visit.token is None:
         return _to_sign_in(visit)
-    live = visit.request.headers.get(LIVE_HEADER) is not None
+    live = visit.request.headers.get(LIVE_HEADER) is not None or visit.request.url.path == "/live"
     try:
         visit.session = await visit.api.portal("GET", "/session", params={"active": "false"} if live else None)
     except Refused as error:
