@@ -84,7 +84,7 @@ TABLE: Final[dict[State, dict[Act, State]]] = {
 WINDOW: Final = 256 * 1024  # what each stream may send before the first CREDIT
 MAX_WINDOW: Final = 4 * 1024 * 1024  # 400 Mbit/s at 80 ms; one stream needs no more to fill any plant's line
 GROWTH: Final = 16 * 1024 * 1024  # bytes by which all windows of a circuit together may outgrow WINDOW
-RTT_FLOOR: Final = 0.003  # s; below this an event loop's turns, not the line, decide how long a credit takes
+RTT_SLACK: Final = 0.005  # s; what event loops on the way add to the line's round trip before a credit is back
 MAX_STREAMS: Final = 256  # a browser opens 6 connections a host, and at most 255 WebSockets
 MAX_PENDING: Final = 16 * 1024 * 1024  # bytes one writer may queue; more means it ignores pause_writing
 MAX_UNREAD: Final = 32 * 1024 * 1024  # bytes received and not consumed in a circuit; half of an agent's 64 MiB
@@ -92,7 +92,7 @@ MAX_CONTROL: Final = 256 * 1024  # bytes of queued control frames; an honest pee
 MAX_BATCH: Final = 64 * 1024  # one record: at 256 KiB a stream ran at 360 instead of 922 MB/s
 QUANTUM: Final = 16 * 1024  # a stream's turn when others wait as well: one TLS record
 MIN_ROOM: Final = 1024  # a batch with less room than this goes out as it is: small frames are dear
-RTT_SAMPLES: Final = 16  # the smallest of the last so many is the line's round trip without queues
+RTT_MEMORY: Final = 300.0  # s; the smallest round trip counts so long: with less, our own queues pass for the line's
 PING_AGAIN: Final = 5.0  # s; an unanswered PING is forgotten after this
 RTT_EVERY: Final = 1.0  # s; how often a busy receiver measures the round trip
 _PING: Final = struct.Struct(">Q")
@@ -200,7 +200,8 @@ class Mux:
         self._going = False
         self._growth = 0
         self._unread = 0
-        self._rtts: deque[float] = deque(maxlen=RTT_SAMPLES)
+        self._line: float | None = None  # s; the smallest round trip of late
+        self._line_at = now
         self._pinged: float | None = None
         self._ping_number = 0
         self._last_rtt = now
@@ -460,7 +461,8 @@ class Mux:
         elif kind == Kind.PONG:
             if self._pinged is not None and payload == _PING.pack(self._ping_number):
                 self.rtt = now - self._pinged
-                self._rtts.append(self.rtt)
+                if self._line is None or self.rtt <= self._line or now - self._line_at > RTT_MEMORY:
+                    self._line, self._line_at = self.rtt, now
                 self._pinged = None
                 self._last_rtt = now
         elif kind == Kind.GOAWAY:
@@ -472,16 +474,16 @@ class Mux:
         """By how much a window should grow: to twice the bandwidth-delay product of what was just measured.
 
         A window that limits the stream shows a product as large as itself, so it doubles until the line is the limit.
-        The round trip is the smallest of late: the latest would include the queues that a large window makes.
+        The round trip is the smallest of late: the latest includes the queues that large windows make.
         """
         elapsed = now - s.epoch
         rate = s.measured / elapsed if elapsed > 0 else 0.0
         s.epoch, s.measured = now, 0
         if now - self._last_rtt > RTT_EVERY:
             self.ping(now)
-        if not self._rtts or s.window >= self._limits.max_window:
+        if self._line is None or s.window >= self._limits.max_window:
             return 0
-        wanted = int(2 * rate * max(min(self._rtts), RTT_FLOOR))
+        wanted = int(2 * rate * (self._line + RTT_SLACK))
         extra = min(wanted, self._limits.max_window, 2 * s.window) - s.window
         extra = max(0, min(extra, self._limits.growth - self._growth))
         self._growth += extra
