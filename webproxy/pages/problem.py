@@ -27,7 +27,7 @@ ICONS = {
     "timeout": "clock-x", "tls": "shield-x",
 }  # fmt: skip
 # Kinds that may pass by themselves: the page asks /.pg/status and reloads when the machine is back.
-POLLED = frozenset({"device_offline", "access_down"})
+POLLED = frozenset({"device_offline"})
 
 
 def new_reference() -> str:
