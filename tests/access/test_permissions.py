@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from access.kernel import Kernel
+from access.models.machines import Device, Service
 from access.models.people import Grant
 from access.permissions import ACTIONS, GRANTABLE, Level, Rights, parse_level, rights_of
 from panelgate.errors import BadInput, Broken, Refused
@@ -93,3 +94,18 @@ def test_levels_by_name() -> None:
     for text in ("administer", "", "WATCH"):
         with pytest.raises(BadInput):
             parse_level(text)
+
+
+def test_grants_of_devices_and_services(kernel: Kernel) -> None:
+    account, _ = make_account(kernel, "acme")
+    bert = make_user(kernel, account, "bert")
+    with kernel.store.account(account, write=True) as unit:
+        device = unit.add(Device(slug="press", name="Press", created=1.0)).id
+        fields = {"name": "x", "host": "192.168.0.2", "port": 80, "protocol": "http", "created": 1.0}
+        hmi = unit.add(Service(device_id=device, slug="hmi", host_label="hmi--press--acme", **fields)).id
+        unit.add(Grant(user_id=bert, device_id=device, level="see"))
+        unit.add(Grant(user_id=bert, device_id=device, service_id=hmi, level="operate"))
+        rights = rights_of(unit, bert, "member")
+        assert rights == Rights(False, None, {device: SEE}, {hmi: OPERATE}, {device: frozenset({hmi})})
+        unit.delete(unit.need(Service, hmi))
+        assert rights_of(unit, bert, "member").services == {}
