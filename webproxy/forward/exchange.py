@@ -63,7 +63,12 @@ class Exchange:
         if front is None:
             return
         self.visit = visit
-        self.request = request_bytes(visit.rules, self.head, cookie, websocket=self.websocket)
+        prepared = self.head.prepared
+        if prepared is not None and prepared[0] is visit and prepared[1] is cookie:
+            self.request = prepared[2]
+        else:
+            self.request = request_bytes(visit.rules, self.head, cookie, websocket=self.websocket)
+            self.head.prepared = (visit, cookie, self.request)
         circuit = front.web.circuits.current(visit.session)
         if circuit is None:
             self.circuit_lost()
@@ -172,6 +177,9 @@ class Exchange:
         """Bytes of the device."""
         upstream, front = self.upstream, self.front
         if upstream is None or front is None:
+            return
+        if front.transport.is_closing():
+            self._release()  # the browser has gone, and connection_lost has not been called yet
             return
         reader = upstream.reader
         self._connection.down += len(data)

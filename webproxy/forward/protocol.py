@@ -79,6 +79,8 @@ class FrontProtocol(HttpToolsProtocol):
         self._in_head = True
         self._fed = 0
         self._raw: list[tuple[bytes, bytes]] = []
+        self._last: RequestHead | None = None
+        self._last_raw: list[tuple[bytes, bytes]] = []
         self._queue: deque[_Waiting] = deque()
         self._arriving: _Waiting | None = None
         self._held = 0
@@ -225,10 +227,21 @@ class FrontProtocol(HttpToolsProtocol):
         if self._fed > HEAD_LIMIT and sum(len(n) + len(v) + 4 for n, v in self._raw) > HEAD_LIMIT:
             head = RequestRefused(431, "The request's head is larger than 128 kB.")
         else:
-            try:
-                head = request.read(parser.get_method(), self.url, parser.get_http_version(), self._raw)
-            except RequestRefused as refused:
-                head = refused
+            # Panels poll: a request is often byte for byte the one before it, and need not be read again.
+            method, last = parser.get_method(), self._last
+            version = parser.get_http_version()
+            if (
+                last is not None
+                and self._raw == self._last_raw
+                and (self.url, method, version) == (last.target, last.method, last.version)
+            ):
+                head = last
+            else:
+                try:
+                    head = request.read(method, self.url, version, self._raw)
+                    self._last, self._last_raw = head, self._raw
+                except RequestRefused as refused:
+                    head = refused
         self._fed = 0
         keep_alive = parser.should_keep_alive()
         if self._busy:

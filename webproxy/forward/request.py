@@ -22,7 +22,8 @@ PASS, DROP, KNOWN = 0, 1, 2
 
 # What is read here, and written again (or not) by `build`.
 _KNOWN = frozenset({
-    b"host", b"origin", b"referer", b"cookie", b"content-length", b"transfer-encoding", b"connection", b"upgrade",
+    b"host", b"origin",
+        "prepared", b"referer", b"cookie", b"content-length", b"transfer-encoding", b"connection", b"upgrade",
     b"expect", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"service-worker", b"accept",
     b"sec-websocket-key", b"if-none-match",
 })  # fmt: skip
@@ -73,8 +74,8 @@ class RequestHead:
     """One request as its browser sent it; `lines` are the header lines that pass unchanged."""
 
     __slots__ = (
-        "accept", "chunked", "connection", "cookies", "dest", "expect", "host", "if_none_match", "keep_alive", "length",
-        "lines", "method", "mode", "origin", "referer", "service_worker", "site", "target", "upgrade", "version",
+        "accept", "chunked", "connection", "cookies", "dest", "expect", "host", "if_none_match", "length", "lines",
+        "method", "mode", "origin", "prepared", "referer", "service_worker", "site", "target", "upgrade", "version",
         "websocket_key",
     )  # fmt: skip
 
@@ -99,7 +100,8 @@ class RequestHead:
         self.service_worker = False
         self.if_none_match = b""
         self.websocket_key = b""
-        self.keep_alive = True
+        # What the device gets for it, with what that was made for; see Exchange.dispatch.
+        self.prepared: tuple[object, bytes, bytes] | None = None
 
     @property
     def has_body(self) -> bool:

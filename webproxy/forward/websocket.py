@@ -61,7 +61,7 @@ class WebSocketExchange(Exchange):
     def upstream_data(self, data: bytes) -> None:
         """Bytes of the device."""
         if self.is_tunnel:
-            if self.front is not None:
+            if self.front is not None and not self.front.transport.is_closing():
                 self._connection.down += len(data)
                 self.front.transport.write(data)
             return

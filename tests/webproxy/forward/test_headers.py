@@ -153,8 +153,9 @@ def test_refresh_and_links() -> None:
 
 def test_what_a_device_may_not_say_to_browsers() -> None:
     got = back(
-        b'Clear-Site-Data: "cookies"\r\nStrict-Transport-Security: max-age=1\r\nAlt-Svc: h3\r\nNEL: {}\r\nReport-To: {}\r\n'
-        b"Public-Key-Pins: x\r\nAccess-Control-Allow-Origin: http://b\r\nAccess-Control-Allow-Credentials: true\r\n"
+        b'Clear-Site-Data: "cookies"\r\nStrict-Transport-Security: max-age=1\r\nAlt-Svc: h3\r\nNEL: {}\r\n'
+        b"Report-To: {}\r\nPublic-Key-Pins: x\r\nAccess-Control-Allow-Origin: http://b\r\n"
+        b"Access-Control-Allow-Credentials: true\r\n"
         b"Service-Worker-Allowed: /\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nX-Stay: 1\r\n"
     ).lower()  # fmt: skip
     for name in (

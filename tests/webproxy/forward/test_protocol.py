@@ -228,3 +228,21 @@ async def test_shutdown_lets_the_answer_finish() -> None:
             connection.shutdown()
         release.set()
         assert (await raw.end()).endswith(b"ok")
+
+
+async def test_a_repeated_request_is_the_same_and_a_changed_one_is_not() -> None:
+    async with running() as front:
+        raw = await front.connect()
+        for target in ("/poll", "/poll", "/other", "/poll", "/poll"):
+            assert (await raw.ask(front.head(target=target, Accept="a"))).status == 200
+        assert (await raw.ask(front.head(target="/poll", Accept="b"))).status == 200
+        assert (await raw.ask(front.head("HEAD", "/poll", Accept="b"))).status == 200
+        seen = [[*head.split(b" ")[:2], b"Accept: b" in head] for head in front.device.heads]
+        wanted = [b"/poll", b"/poll", b"/other", b"/poll", b"/poll", b"/poll", b"/poll"]
+        assert [target for _, target, _ in seen] == wanted
+        assert [method for method, _, _ in seen] == [b"GET"] * 6 + [b"HEAD"]
+        assert [changed for _, _, changed in seen] == [False] * 5 + [True] * 2
+        # The way there is checked anew each time: a session that has ended stops the same bytes.
+        front.access.sessions.clear()
+        front.web.events.emit({"type": "session.ended", "session_id": "s1"})
+        assert (await raw.ask(front.head("HEAD", "/poll", Accept="b"))).status == 401
