@@ -15,8 +15,8 @@ INSTALL := $(PIP) install --require-hashes --no-deps
 PACKAGES := panelgate access relay webproxy agent demo
 FUXA_VERSION := 1.3.4
 FUXA := .cache/fuxa-$(FUXA_VERSION)
-APT := chromium tigervnc-standalone-server tigervnc-tools xvfb x11-apps x11-utils xdotool postgresql wrk nginx-light \
-       openssh-server
+APT := chromium tigervnc-standalone-server tigervnc-tools xvfb x11-apps x11-utils x11-xserver-utils xdotool postgresql \
+       iproute2 wrk nginx-light openssh-server curl
 PIP_TOOLS := pip-tools==7.6.2
 COMPILE := .cache/pins/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header \
            --annotation-style=line --no-emit-index-url --no-emit-trusted-host --no-emit-find-links

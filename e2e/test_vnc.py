@@ -102,7 +102,7 @@ def test_a_wrong_password_is_said_once_and_never_tried_again(
 
     before = panel.server.text.count("Connections: accepted")
     page.goto(f"{installation.portal}/acme/demo-machine/wrong")
-    expect(page.locator("body")).to_have_attribute("data-state", "refused")
+    expect(page.locator("body")).to_have_attribute("data-state", "ended")
     expect(page.locator("#veil-happened")).to_contain_text("password")
     shot(page, "vnc-wrong-password")
     page.wait_for_timeout(4_000)  # long enough for a loop to show

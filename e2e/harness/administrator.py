@@ -83,7 +83,7 @@ class Administrator:
     def device(self, slug: str, *, lan: str) -> dict[str, Any]:
         """Create a device."""
         body = {"slug": slug, "name": slug.replace("-", " ").title(), "site": "Hall B", "description": "", "lan": [lan]}
-        return self.call("POST", "/admin/v1/devices", body)
+        return dict(self.call("POST", "/admin/v1/devices", body)["device"])
 
     def key(self, device_id: str) -> str:
         """A new activation key of a device."""
@@ -97,7 +97,7 @@ class Administrator:
             "slug": slug, "name": slug.title(), "host": host, "port": port, "protocol": protocol, "path": "/",
             "visible": True, **more,
         }  # fmt: skip
-        return self.call("POST", f"/admin/v1/devices/{device_id}/services", body)
+        return dict(self.call("POST", f"/admin/v1/devices/{device_id}/services", body)["service"])
 
     def status(self, slug: str) -> str:
         """A device's status: online, offline or never; absent when there is none of that name."""

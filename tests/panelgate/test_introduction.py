@@ -22,7 +22,12 @@ def test_what_a_person_typed_is_tidied() -> None:
     assert introduction.tidy(f"  {KEY.upper()}\n", "pgk") == KEY
 
 
-@pytest.mark.parametrize("text", ["", "pgk-", KEY[:-1], KEY + "a", KEY.replace("pgk", "pgj"), KEY.replace("a", "1", 1)])
+@pytest.mark.parametrize(
+    "text",
+    ["", "pgk-", KEY[:-1], KEY + "a", KEY.replace("pgk", "pgj"), KEY.replace("a", "1", 1)],
+    # The key is another one in each test process: names of tests must not hold it.
+    ids=["empty", "no secret", "short", "long", "join token", "foreign letter"],
+)
 def test_half_a_key_is_bad_input(text: str) -> None:
     with pytest.raises(BadInput, match="not a complete activation key"):
         introduction.tidy(text, "pgk")

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode
 from panelgate.names import Sites
 from webproxy.forward.headers import SESSION_COOKIE, own_cookie
 from webproxy.forward.request import RequestHead
+from webproxy.leads import mark_of
 
 NONCE_SECONDS = 300  # to sign in with a second factor; after that the page begins anew by itself
 LANDING_SECONDS = 60  # how long the arrival after a hand-off may take
@@ -52,14 +53,17 @@ class Callback:
     path: bytes
 
 
-def begin(sites: Sites, label: str, target: bytes) -> Launch:
-    """Send a navigation to `target` (path and query) by way of the portal."""
+def begin(sites: Sites, label: str, target: bytes, *, ask: bool = False) -> Launch:
+    """Send a navigation to `target` (path and query) by way of the portal; `ask`: it lets the person confirm it."""
     nonce = secrets.token_hex(32)
     state = secrets.token_hex(8)
     if target.startswith(b"/.pg/") or len(target) > PATH_LIMIT:
         target = b"/"
     path = base64.urlsafe_b64encode(target).rstrip(b"=")
-    query = urlencode({"host": label, "n": hashlib.sha256(nonce.encode()).hexdigest(), "state": state})
+    words = {"host": label, "n": hashlib.sha256(nonce.encode()).hexdigest(), "state": state}
+    if ask:
+        words["ask"] = mark_of(label, target)
+    query = urlencode(words)
     cookie = b"%b%b=%b.%b%b; Max-Age=%d" % (
         NONCE_COOKIE, state.encode(), nonce.encode(), path, _FLAGS, NONCE_SECONDS
     )  # fmt: skip
@@ -95,26 +99,18 @@ def _path(packed: bytes) -> bytes:
     return path if plain and not path.startswith(b"/.pg/") else b"/"
 
 
-def landing_mark(target: bytes) -> bytes:
-    """The value of the landing cookie for `target`."""
-    return hashlib.sha256(target).hexdigest()[:32].encode()
-
-
-def landed(cookies: list[bytes], target: bytes) -> bool:
-    """Whether this navigation is the arrival of a hand-off that led to `target`."""
-    value = own_cookie(cookies, LANDING_COOKIE)
-    return value is not None and secrets.compare_digest(value, landing_mark(target))
-
-
-def expected(head: RequestHead) -> bool:
+def expected(head: RequestHead, label: str) -> bool:
     """Whether a navigation from elsewhere belongs to a hand-off: the callback itself, or the page it leads to."""
-    return head.path == b"/.pg/cb" or landed(head.cookies, head.target)
+    if head.path == b"/.pg/cb":
+        return True
+    value = own_cookie(head.cookies, LANDING_COOKIE)
+    return value is not None and secrets.compare_digest(value, mark_of(label, head.target).encode())
 
 
 FORGET_SESSION = b"Set-Cookie: " + SESSION_COOKIE + b"=; Max-Age=0" + _FLAGS + b"\r\n"
 
 
-def signed_in_lines(callback: Callback, token: str, user_id: str, cookies: list[bytes]) -> bytes:
+def signed_in_lines(callback: Callback, label: str, token: str, user_id: str, cookies: list[bytes]) -> bytes:
     """The header lines that end a hand-off: session cookie, landing cookie, nonce gone, the way back.
 
     When another user was signed in on this origin before, the browser forgets that user's pages first.
@@ -128,9 +124,8 @@ def signed_in_lines(callback: Callback, token: str, user_id: str, cookies: list[
         b"Set-Cookie: %b=%b; Max-Age=31536000%b" % (USER_COOKIE, user, _FLAGS),
     ]
     if b"?" in callback.path:
-        lines.append(
-            b"Set-Cookie: %b=%b; Max-Age=%d%b" % (LANDING_COOKIE, landing_mark(callback.path), LANDING_SECONDS, _FLAGS)
-        )  # fmt: skip
+        mark = mark_of(label, callback.path).encode()
+        lines.append(b"Set-Cookie: %b=%b; Max-Age=%d%b" % (LANDING_COOKIE, mark, LANDING_SECONDS, _FLAGS))
     if before is not None and before != user:
         lines.append(b'Clear-Site-Data: "cache", "storage"')
     return b"\r\n".join(lines) + b"\r\n"

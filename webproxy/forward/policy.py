@@ -17,7 +17,7 @@ class Verdict(enum.Enum):
     """What becomes of a request."""
 
     GO = "go"
-    ASK = "ask"  # another site leads to a deep address with a query: the person must say yes
+    ASK = "ask"  # another site leads to an address with a query: the person must say yes, at the portal
     FORBID = "forbid"
 
 

@@ -50,12 +50,6 @@ FOREIGN = Problem(
     "A page of another site tried to reach the panel in your name. It was not passed on to the machine.",
     "Open the panel from the portal or from its own pages.",
 )  # fmt: skip
-CONTINUE = Problem(
-    403, "continue", "Continue to the machine?",
-    "A link on another site leads to a page of this panel with extra instructions in its address. On some panels such "
-    "an address changes values.",
-    "If you trust the link, open it again from the address bar: click into the address and press Enter.",
-)  # fmt: skip
 SERVICE_WORKER = Problem(
     403, "service_worker", "Service workers are off", "The panel's page wanted to install a background program.",
     "Nothing to do: the panel works without it.",

@@ -76,7 +76,7 @@ async def _redeem(front: FrontProtocol, head: RequestHead, place: Place, callbac
     front.web.sessions.add(token, session)
     log.info("signed in on service", label=place.label, session_id=session.session_id)
     lines = own_headers("redirect", secure=_secure(front))
-    lines += handoff.signed_in_lines(callback, token, str(session.user["id"]), head.cookies)
+    lines += handoff.signed_in_lines(callback, place.label, token, str(session.user["id"]), head.cookies)
     front.answer(303, lines, head=head)
 
 

@@ -41,14 +41,14 @@ class ServicePath:
         """Answer `head`, at once or by an exchange: signed in and on an open circuit it takes no task."""
         front = self._front
         verdict = judge(head, place.origin)
-        reserved_path = head.target.startswith(b"/.pg/")
-        if verdict is Verdict.ASK and (reserved_path or handoff.landed(head.cookies, head.target)):
-            # Our own pages change nothing by GET, and the portal leads here with a query at every sign-in.
-            verdict = Verdict.GO
-        if verdict is not Verdict.GO and not (verdict is Verdict.ASK and handoff.expected(head)):
-            self._stopped(verdict, head)
+        if verdict is Verdict.ASK and not handoff.expected(head, place.label):
+            # The portal asks the person, unless it was the portal's own link that led here.
+            sign_in(front, head, place, ask=True)
             return
-        if reserved_path:
+        if verdict is Verdict.FORBID:
+            front.show(problems.SERVICE_WORKER if head.service_worker else problems.FOREIGN, head, None)
+            return
+        if head.target.startswith(b"/.pg/"):
             reserved.serve(front, head, place)
             return
         visit = self._visit
@@ -127,17 +127,16 @@ class ServicePath:
         else:
             front.show(problems.NO_HANDLER, head, visit)
 
-    def _stopped(self, verdict: Verdict, head: RequestHead) -> None:
-        problem = problems.CONTINUE if verdict is Verdict.ASK else problems.FOREIGN
-        self._front.show(problems.SERVICE_WORKER if head.service_worker else problem, head, None)
 
+def sign_in(front: FrontProtocol, head: RequestHead, place: Place, *, ask: bool = False) -> None:
+    """A page in a window goes by way of the portal, everything else is told 401 without a redirect.
 
-def sign_in(front: FrontProtocol, head: RequestHead, place: Place) -> None:
-    """No session: a page in a window goes by way of the portal, everything else is told 401 without a redirect."""
+    `ask`: another site led here, so the portal lets the person confirm the address first.
+    """
     if not head.is_navigation:
         front.show(problems.NO_SESSION, head, None)
         return
-    launch = handoff.begin(front.web.sites, place.label, head.target)
+    launch = handoff.begin(front.web.sites, place.label, head.target, ask=ask)
     lines = own_headers("redirect", secure=front.web.sites.scheme == "https")
     lines += b"Location: %b\r\nSet-Cookie: %b\r\n" % (launch.location, launch.cookie)
     front.answer(303, lines, head=head)

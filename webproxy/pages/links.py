@@ -18,11 +18,13 @@ from starlette.responses import Response
 
 from panelgate.errors import Refused
 from panelgate.names import Sites, slug_ok
+from webproxy import leads
 from webproxy.pages.api import JSON
 from webproxy.pages.problem import not_found, portal_problem
 from webproxy.pages.session import Visit, page
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_MARK = re.compile(r"[0-9a-f]{32}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 PROXY = "proxy"
 
@@ -91,6 +93,16 @@ def target(sites: Sites, found: JSON, path: str, query: str) -> str:
     return sites.service_origin(found["host_label"]) + (path or "/") + (f"?{query}" if query else "")
 
 
+def _led(visit: Visit, label: str, address: str) -> Response:
+    """Redirect to a service's origin; a person's own doing is marked, so that he isn't asked once more."""
+    response = visit.go(address)
+    path = address.removeprefix(visit.web.sites.service_origin(label))
+    if "?" in path and visit.request.headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
+        name = leads.COOKIE_PREFIX + leads.mark_of(label, path.encode("latin-1", "replace"))
+        response.set_cookie(name, "1", max_age=leads.SECONDS, path="/", secure=True, httponly=True, samesite="lax")
+    return response
+
+
 @page()
 async def deep_link(visit: Visit) -> Response:
     """GET a deep link: to the panel, or to the machine's page when the link leaves a choice."""
@@ -103,7 +115,7 @@ async def deep_link(visit: Visit) -> Response:
         return visit.go(_only_panel(visit, found) or f"/machines/{found['device']['slug']}")
     if not found.get("service"):
         return not_found()
-    return visit.go(target(visit.web.sites, found, wanted.path, query))
+    return _led(visit, found["host_label"], target(visit.web.sites, found, wanted.path, query))
 
 
 def _only_panel(visit: Visit, found: JSON) -> str | None:
@@ -116,20 +128,25 @@ def _only_panel(visit: Visit, found: JSON) -> str | None:
 
 @page()
 async def launch(visit: Visit) -> Response:
-    """GET /launch: give a service's origin a one-time code for this session (facts on HTTP proxying, section 2.3).
+    """/launch: give a service's origin a one-time code for this session.
 
-    `host` is the origin's host (or its label alone); it goes to access, which knows its own hosts: nothing in the
-    address decides where the code is sent but a label below the apps domain.
+    `host` is the origin's label; it goes to access, which knows its own hosts: nothing in the address decides where
+    the code is sent but a label below the apps domain. With `ask` another site led to the panel: the person confirms
+    it by a form, unless the portal's own deep link led him.
     """
-    host, nonce_hash, state = (visit.request.query_params.get(name, "") for name in ("host", "n", "state"))
+    given = visit.form if visit.request.method == "POST" else visit.request.query_params
+    label, nonce_hash, state, ask = (given.get(name, "") for name in ("host", "n", "state", "ask"))
     sites = visit.web.sites
-    label = sites.label_of(host) or sites.label_of(sites.service_host(host))
-    if label is None or not _HASH.fullmatch(nonce_hash) or not _STATE.fullmatch(state):
+    whole = _HASH.fullmatch(nonce_hash) and _STATE.fullmatch(state) and (not ask or _MARK.fullmatch(ask))
+    if sites.label_of(sites.service_host(label)) != label or not whole:
         return portal_problem(
             "bad_link", 400, title="That link is not complete",
             happened="It does not name a panel of this installation.",
             todo="Open the panel from the list of machines, or by its link.",
         )  # fmt: skip
+    if ask and visit.request.method == "GET" and leads.COOKIE_PREFIX + ask not in visit.request.cookies:
+        words = {"host": label, "n": nonce_hash, "state": state}
+        return visit.page("continue.html", service=label.replace("--", " · "), words=words)
     try:
         answer = await visit.api.portal("POST", "/handoff", {"host_label": label, "nonce_hash": nonce_hash})
     except Refused as error:

@@ -60,7 +60,7 @@ routes: list[BaseRoute] = [
     _get("/signed-out", signin.signed_out),
     _form("/factor", factor.factor),
     _get("/live", live.live),
-    _get("/launch", links.launch),
+    _form("/launch", links.launch),
     _get("/machines", machines.machines),
     _form("/add-machine", devices.add),
     _get("/machines/{slug}", machine.machine),

@@ -7,6 +7,8 @@ import pytest
 
 from panelgate.names import Sites
 from webproxy.forward import handoff
+from webproxy.forward.request import RequestHead
+from webproxy.leads import mark_of
 
 SITES = Sites()
 
@@ -73,20 +75,40 @@ def test_long_and_reserved_paths_lead_to_the_start() -> None:
 
 def test_the_session_cookie() -> None:
     callback = handoff.Callback("c", "0" * 16, "h", b"/a?b=c")
-    lines = handoff.signed_in_lines(callback, "token", "u1", [])
+    lines = handoff.signed_in_lines(callback, "x--y--z", "token", "u1", [])
     assert b"Set-Cookie: __Host-pg=token; Path=/; Secure; HttpOnly; SameSite=Lax\r\n" in lines
     assert b"__Host-pgn-0000000000000000=; Max-Age=0" in lines
     assert b"Clear-Site-Data" not in lines
-    mark = handoff.landing_mark(b"/a?b=c")
-    assert handoff.landed([b"__Host-pgl=" + mark], b"/a?b=c")
-    assert not handoff.landed([b"__Host-pgl=" + mark], b"/a?b=d")
-    assert not handoff.landed([], b"/a?b=c")
+
+
+def arrival(target: bytes, *cookies: bytes) -> RequestHead:
+    head = RequestHead(b"GET", target, "1.1")
+    head.cookies = list(cookies)
+    return head
+
+
+def test_the_arrival_of_a_hand_off_is_expected_and_nothing_else() -> None:
+    callback = handoff.Callback("c", "0" * 16, "h", b"/a?b=c")
+    lines = handoff.signed_in_lines(callback, "x--y--z", "token", "u1", [])
+    mark = lines.split(b"Set-Cookie: __Host-pgl=")[1].split(b";")[0]
+    cookie = b"__Host-pgl=" + mark
+    assert handoff.expected(arrival(b"/a?b=c", cookie), "x--y--z")
+    assert not handoff.expected(arrival(b"/a?b=d", cookie), "x--y--z")
+    assert not handoff.expected(arrival(b"/a?b=c", cookie), "x--y--other")
+    assert not handoff.expected(arrival(b"/a?b=c"), "x--y--z")
+    assert handoff.expected(arrival(b"/.pg/cb?code=1"), "x--y--z")
+
+
+def test_a_link_from_elsewhere_is_asked_about_at_the_portal() -> None:
+    launch = handoff.begin(SITES, "x--y--z", b"/set?speed=9", ask=True)
+    assert f"ask={mark_of('x--y--z', b'/set?speed=9')}".encode() in launch.location
+    assert b"ask=" not in handoff.begin(SITES, "x--y--z", b"/set?speed=9").location
 
 
 def test_another_user_finds_nothing_of_the_last_one() -> None:
     callback = handoff.Callback("c", "0" * 16, "h", b"/")
-    before = handoff.signed_in_lines(callback, "t", "u1", []).split(b"__Host-pgu=")[1].split(b";")[0]
-    assert b"Clear-Site-Data" not in handoff.signed_in_lines(callback, "t", "u1", [b"__Host-pgu=" + before])
+    before = handoff.signed_in_lines(callback, "x--y--z", "t", "u1", []).split(b"__Host-pgu=")[1].split(b";")[0]
+    assert b"Clear-Site-Data" not in handoff.signed_in_lines(callback, "x--y--z", "t", "u1", [b"__Host-pgu=" + before])
     assert b'Clear-Site-Data: "cache", "storage"' in handoff.signed_in_lines(
-        callback, "t", "u2", [b"__Host-pgu=" + before]
+        callback, "x--y--z", "t", "u2", [b"__Host-pgu=" + before]
     )

@@ -1,8 +1,11 @@
+from urllib.parse import urlencode
+
 import pytest
 
 from panelgate.errors import Refused
 from tests.fakes.portal_access import FakeAccess, three
 from tests.fakes.portal_browser import browse, moved, page
+from webproxy.leads import mark_of
 from webproxy.pages.links import DeepLink, parse
 
 HMI = "http://hmi--press-4--alpine.apps.localhost:8080"
@@ -83,9 +86,35 @@ N = "a" * 64
 
 async def test_hand_off():
     async with browse() as client:
-        for host in ("hmi--press-4--alpine", "hmi--press-4--alpine.apps.localhost:8080"):
-            where = await moved(client, f"/launch?host={host}&n={N}&state=s1")
-            assert where == f"{HMI}/.pg/cb?code=the-code&state=s1"
+        where = await moved(client, f"/launch?host=hmi--press-4--alpine&n={N}&state=s1")
+        assert where == f"{HMI}/.pg/cb?code=the-code&state=s1"
+
+
+async def test_a_link_from_another_site_is_confirmed_by_the_person():
+    ask = mark_of("hmi--press-4--alpine", b"/set?speed=9")
+    words = {"host": "hmi--press-4--alpine", "n": N, "state": "s1"}
+    async with browse() as client:
+        seen = await page(client, f"/launch?{urlencode(words | {'ask': ask})}")
+        assert "Continue to the panel?" in seen.words
+        answer = await client.post("/launch", data=words)
+        assert answer.headers["location"] == f"{HMI}/.pg/cb?code=the-code&state=s1"
+        assert (await client.post("/launch", data=words, headers={"origin": HMI})).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("site", "asked"), [("none", False), ("same-origin", False), ("same-site", True), ("cross-site", True)]
+)
+async def test_the_portals_own_deep_link_needs_no_confirmation(site, asked):
+    ask = mark_of("hmi--press-4--alpine", b"/set?speed=9")
+    async with browse() as client:
+        answer = await client.get("/alpine/press-4/hmi/set?speed=9", headers={"sec-fetch-site": site})
+        assert answer.headers["location"] == f"{HMI}/set?speed=9"
+        lead = answer.headers.get("set-cookie", "").split(";")[0]
+        cookies = f"{client.headers['cookie']}; {lead}"
+        answer = await client.get(
+            f"/launch?host=hmi--press-4--alpine&n={N}&state=s1&ask={ask}", headers={"cookie": cookies}
+        )
+        assert (answer.status_code == 200) is asked
 
 
 @pytest.mark.parametrize(
@@ -97,6 +126,7 @@ async def test_hand_off():
         "host=a--b--c&n=zz&state=s",
         f"host=a--b--c&n={N}&state=%0d%0aX",
         f"host=//evil&n={N}&state=s",
+        f"host=a--b--c&n={N}&state=s&ask=x",
         f"host=x@evil&n={N}&state=s",
     ],
 )
