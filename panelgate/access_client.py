@@ -18,6 +18,7 @@ from panelgate.log import Secret
 from panelgate.pki import Identity, to_pem
 
 SESSION_HEADER = "Panelgate-Session"
+BACKGROUND_HEADER = "Panelgate-Background"  # "1": a page refreshed itself, no person did anything
 CALL_SECONDS = 10.0  # longer than any honest answer, shorter than a person's patience
 EVENT_SILENCE_SECONDS = 25.0  # the server pings every 10 s: two missed pings mean the line is dead
 EVENT_LIMIT = 64 * 1024  # bytes of one event line
@@ -60,28 +61,34 @@ class AccessClient:
         """Close the kept connections."""
         await self._http.aclose()
 
-    def _headers(self, method: str, path: str, session: Secret | str | None) -> dict[str, str]:
+    def _headers(
+        self, method: str, path: str, session: Secret | str | None, *, background: bool = False
+    ) -> dict[str, str]:
         headers = {}
         if self._identity is not None:
             headers[assertion.HEADER] = assertion.sign(self._identity, method, path, self._clock.now())
         if session is not None:
             headers[SESSION_HEADER] = session.reveal() if isinstance(session, Secret) else session
+        if background:
+            headers[BACKGROUND_HEADER] = "1"
         return headers
 
     async def call(
         self, method: str, path: str, *, json: object = None, params: dict[str, str] | None = None,
-        session: Secret | str | None = None, timeout: float = CALL_SECONDS,
+        session: Secret | str | None = None, background: bool = False, timeout: float = CALL_SECONDS,
     ) -> dict[str, Any]:  # fmt: skip
         """One call; `path` without query, `session` a user's session token, `timeout` in seconds.
 
+        `background`: no person did anything, so the session's idle time goes on.
         The answer's JSON object. BadInput, Refused or Broken as the server says, with its code and facts;
         Unavailable("access_down") when it can't be reached, Unavailable("access_untrusted") when its certificate is
         not to be trusted.
         """
         try:
             response = await self._http.request(
-                method, path, json=json, params=params, headers=self._headers(method, path, session), timeout=timeout
-            )
+                method, path, json=json, params=params, timeout=timeout,
+                headers=self._headers(method, path, session, background=background),
+            )  # fmt: skip
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if len(response.content) > ANSWER_LIMIT:

@@ -13,11 +13,9 @@ from access.kernel import Kernel
 from access.permissions import rights_of
 from access.sessions import Who
 from panelgate import assertion
+from panelgate.access_client import BACKGROUND_HEADER, SESSION_HEADER
 from panelgate.errors import Refused
 from panelgate.pki import Peer, Role
-
-BACKGROUND_HEADER = "Panelgate-Background"  # "1": a page refreshed itself, no person did anything
-SESSION_HEADER = "Panelgate-Session"
 
 
 class Body(BaseModel):

@@ -219,6 +219,7 @@ class FakeAccess:
         json: Any = None,
         params: dict[str, str] | None = None,
         session: str | None = None,
+        background: bool = False,
     ) -> JSON:
         self.calls.append((method, path, json))
         if self.fail is not None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from panelgate import assertion
-from panelgate.access_client import EVENT_LIMIT, SESSION_HEADER, AccessClient
+from panelgate.access_client import BACKGROUND_HEADER, EVENT_LIMIT, SESSION_HEADER, AccessClient
 from panelgate.errors import Broken, PanelgateError, Refused, Unavailable
 from panelgate.log import Secret
 from panelgate.pki import Authority, Identity, Role, make_csr, make_key
@@ -39,6 +39,19 @@ async def test_a_call_carries_a_proof_for_just_this_call(identity: Identity) -> 
     async with client(answer, identity) as access:
         body = await access.call("GET", "/relay/v1/x", params={"q": "ä b"}, session=Secret("token"))
     assert body == {"id": "r1", "session": "token", "q": "ä b"}
+
+
+async def test_a_call_in_the_background_says_so() -> None:
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get(BACKGROUND_HEADER))
+        return httpx.Response(200, json={})
+
+    async with client(answer) as access:
+        await access.call("GET", "/v1/x")
+        await access.call("GET", "/v1/x", background=True)
+    assert seen == [None, "1"]
 
 
 @pytest.mark.parametrize(

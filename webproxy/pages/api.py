@@ -26,6 +26,7 @@ class Calls(Protocol):
         json: object = None,
         params: dict[str, str] | None = None,
         session: str | None = None,
+        background: bool = False,
     ) -> JSON:
         """Call access; raises PanelgateError."""
         ...
@@ -83,15 +84,20 @@ class Api:
 
     access: Calls
     token: str | None
+    background: bool = False  # the page refreshed itself: the session's idle time goes on
 
     async def portal(
         self, method: str, path: str, json: JSON | None = None, params: dict[str, str] | None = None
     ) -> JSON:
         """Call the web proxy's own interface; raises PanelgateError."""
-        return await self.access.call(method, PORTAL + path, json=json, params=params, session=self.token)
+        return await self.access.call(
+            method, PORTAL + path, json=json, params=params, session=self.token, background=self.background
+        )
 
     async def admin(
         self, method: str, path: str, json: JSON | None = None, params: dict[str, str] | None = None
     ) -> JSON:
         """Call the administration interface; access checks that the user may. Raises PanelgateError."""
-        return await self.access.call(method, ADMIN + path, json=json, params=params, session=self.token)
+        return await self.access.call(
+            method, ADMIN + path, json=json, params=params, session=self.token, background=self.background
+        )

@@ -50,7 +50,12 @@ class Visit:
     @property
     def api(self) -> Api:
         """Calls to access in the name of this session."""
-        return Api(self.web.access, self.token)
+        return Api(self.web.access, self.token, self.unattended)
+
+    @property
+    def unattended(self) -> bool:
+        """Whether the page refreshed itself, or listens for changes: no person did anything."""
+        return self.request.headers.get(LIVE_HEADER) is not None or self.request.url.path == "/live"
 
     @property
     def client(self) -> JSON:
@@ -216,9 +221,8 @@ async def _admit(visit: Visit, stage: str, role: str | None) -> Response | None:
     """Load the session; return where to go instead when it does not suffice."""
     if visit.token is None:
         return _to_sign_in(visit)
-    live = visit.request.headers.get(LIVE_HEADER) is not None or visit.request.url.path == "/live"
     try:
-        visit.session = await visit.api.portal("GET", "/session", params={"active": "false"} if live else None)
+        visit.session = await visit.api.portal("GET", "/session")
     except Refused as error:
         if error.status == 401:
             return _to_sign_in(visit)
