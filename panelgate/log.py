@@ -51,7 +51,12 @@ def configure(role: str, *, json: bool = True, level: str = "info") -> None:
         _stringify_secrets,
     ]
     render: structlog.types.Processor = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        structlog.processors.JSONRenderer()
+        if json
+        # Plain tracebacks: where `rich` is installed, the default prints local variables, passwords among them.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, render] if json else [*shared, render],

@@ -43,6 +43,24 @@ def test_text_lines_show_no_secret_either() -> None:
     assert "hunter2" not in text
 
 
+def test_a_traceback_shows_no_local_variables() -> None:
+    script = """
+from panelgate.log import configure, get_logger
+configure("access", json={json})
+def sign_in(password):
+    raise ValueError("odd")
+try:
+    sign_in("-".join(["hunter", "two"]))
+except ValueError:
+    get_logger("here").exception("went wrong")
+"""
+    for as_json in (True, False):
+        command = [sys.executable, "-c", script.format(json=as_json)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert "ValueError" in said
+        assert "hunter-two" not in said
+
+
 def test_a_secret_hides_everywhere_but_in_reveal() -> None:
     secret = Secret("hunter2")
     assert "hunter2" not in f"{secret} {secret!r} {[secret]} {logging.Formatter().format(record(secret))}"
