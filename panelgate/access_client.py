@@ -15,7 +15,7 @@ from panelgate import assertion
 from panelgate.clock import Clock
 from panelgate.errors import PanelgateError, Refused, Unavailable, from_json
 from panelgate.log import Secret
-from panelgate.pki import Identity, to_pem
+from panelgate.pki import Identity, Role, peer_of, to_pem
 
 SESSION_HEADER = "Panelgate-Session"
 BACKGROUND_HEADER = "Panelgate-Background"  # "1": a page refreshed itself, no person did anything
@@ -45,6 +45,7 @@ class AccessClient:
         authority = ca or (identity.ca if identity else None)
         if authority is not None:
             context.load_verify_locations(cadata=to_pem(authority))
+            context.sslobject_class = _only_access(authority)
         self._http = httpx.AsyncClient(
             base_url=self.base_url, verify=context, timeout=CALL_SECONDS, transport=transport,
             # The environment's proxies are not ours to follow; a plant's proxy is a setting of the agent.
@@ -147,6 +148,32 @@ class AccessClient:
         return Unavailable(
             "access_down", "the access server can't be reached", {"address": self.base_url, "reason": str(error)}
         )
+
+
+def _only_access(authority: x509.Certificate) -> type[ssl.SSLObject]:
+    """TLS that ends when a certificate of `authority` is not the access server's.
+
+    The authority issues relays' certificates too, with host names that they ask for themselves: without this a relay
+    could answer in the access server's place, and hand out ticket keys of its own.
+    """
+
+    class OnlyAccess(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            shown = x509.load_der_x509_certificate(self.getpeercert(binary_form=True) or b"")
+            if shown.issuer == authority.subject and _role_of(shown) is not Role.ACCESS:
+                error = ssl.SSLCertVerificationError("not the access server's certificate")
+                error.verify_message = "it is another role's certificate"
+                raise error
+
+    return OnlyAccess
+
+
+def _role_of(certificate: x509.Certificate) -> Role | None:
+    try:
+        return peer_of(certificate).role
+    except Refused:
+        return None
 
 
 def _json_or_none(data: bytes) -> object:

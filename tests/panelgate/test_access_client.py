@@ -131,6 +131,19 @@ async def test_the_installations_own_authority_is_trusted_and_no_other(
         assert caught.value.code == "access_untrusted"
 
 
+async def test_a_relay_with_the_access_servers_name_is_not_the_access_server(
+    tls_server: Callable[[ssl.SSLContext], Awaitable[str]], tmp_path: Path
+) -> None:
+    # A relay's certificate carries the host names that the relay asks for.
+    for role in (Role.RELAY, Role.WEBPROXY, Role.AGENT):
+        other = AUTHORITY.new_identity(role, "x", names=["127.0.0.1"]).save(tmp_path / role)
+        async with AccessClient(await tls_server(other.server_context()), ca=AUTHORITY.certificate) as access:
+            with pytest.raises(Unavailable) as caught:
+                await access.call("POST", "/agent/v1/enrol", json={"key": "secret"})
+        assert caught.value.code == "access_untrusted"
+        assert caught.value.facts["reason"] == "it is another role's certificate"
+
+
 async def test_an_expired_certificate_is_not_trusted(
     tls_server: Callable[[ssl.SSLContext], Awaitable[str]], tmp_path: Path
 ) -> None:
