@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry, extract_compact
 
 from panelgate.errors import Refused
-from panelgate.pki import Identity, Peer, verify_issued
+from panelgate.pki import Identity, Peer, Role, verify_issued
 
 HEADER = "Panelgate-Assertion"
 ALGORITHM = "ES256"
@@ -27,6 +27,7 @@ LIFE_SECONDS = 60
 SKEW_SECONDS = 60  # a plant's clock; together with the life this bounds how long `SeenOnce` must remember
 HEADER_LIMIT = 4096  # bytes; a P-256 certificate takes about 1,000 in the header, the library allows 512
 SEEN_LIMIT = 100_000  # assertions remembered at once: 16 MB at most
+AGENT_LIMIT = 1_000  # of those one agent's: it calls a few times an hour, and must not fill the memory for all others
 
 
 class _Registry(JWSRegistry):
@@ -52,15 +53,24 @@ class SeenOnce:
     def __init__(self, seconds: float = LIFE_SECONDS + 2 * SKEW_SECONDS, limit: int = SEEN_LIMIT) -> None:
         self._seconds = seconds
         self._limit = limit
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._of_owner: Counter[str] = Counter()
 
-    def first_time(self, identifier: str, now: float) -> bool:
-        """Whether `identifier` has not been seen within the time that counts; unknown when overfull, so refused."""
-        while self._seen and next(iter(self._seen.values())) < now - self._seconds:
-            self._seen.popitem(last=False)
-        if identifier in self._seen or len(self._seen) >= self._limit:
+    def first_time(self, identifier: str, now: float, owner: str = "", share: int | None = None) -> bool:
+        """Whether `identifier` has not been seen within the time that counts; unknown when overfull, so refused.
+
+        `owner` may fill at most `share` of the memory, so that one of many can't shut the others out.
+        """
+        while self._seen and next(iter(self._seen.values()))[0] < now - self._seconds:
+            _, (_, forgotten) = self._seen.popitem(last=False)
+            self._of_owner[forgotten] -= 1
+            if not self._of_owner[forgotten]:
+                del self._of_owner[forgotten]
+        full = len(self._seen) >= self._limit or (share is not None and self._of_owner[owner] >= share)
+        if identifier in self._seen or full:
             return False
-        self._seen[identifier] = now
+        self._seen[identifier] = (now, owner)
+        self._of_owner[owner] += 1
         return True
 
 
@@ -80,7 +90,8 @@ def verify(token: str, authority: x509.Certificate, method: str, path: str, now:
         claims = decoded.claims
         issued, identifier = claims["iat"], claims["jti"]
         bound = (decoded.header.get("typ"), claims["htm"], claims["htp"]) == (TYPE, method, path)
-    except (JoseError, KeyError, IndexError, TypeError, ValueError, UnicodeError) as error:
+    except (JoseError, KeyError, IndexError, TypeError, ValueError, UnicodeError, RecursionError) as error:
+        # The last is what a thousand nested brackets in the header make of the JSON reader.
         raise Refused("bad_assertion", "the caller did not prove who it is", status=401) from error
     if not bound or not isinstance(issued, int) or not isinstance(identifier, str):
         raise Refused("bad_assertion", "the proof is for another call", status=401)
@@ -89,6 +100,7 @@ def verify(token: str, authority: x509.Certificate, method: str, path: str, now:
             "assertion_expired", "the caller's clock differs too much from the access server's",
             {"seconds": round(now - issued)}, status=401,
         )  # fmt: skip
-    if not seen.first_time(identifier, now):
+    share = AGENT_LIMIT if peer.role is Role.AGENT else None
+    if not seen.first_time(identifier, now, f"{peer.role}:{peer.id}", share):
         raise Refused("assertion_replayed", "this proof was used before", status=401)
     return peer

@@ -99,3 +99,22 @@ def test_memory_of_seen_proofs_is_bounded_and_forgets() -> None:
     assert [seen.first_time(name, 0) for name in ("a", "b", "c")] == [True, True, False]
     assert seen.first_time("c", 11)
     assert seen.first_time("a", 11)
+
+
+def test_brackets_without_end_are_a_bad_assertion() -> None:
+    header = base64.urlsafe_b64encode(b"[" * 2900).rstrip(b"=").decode()
+    assert check(f"{header}.e30.AAAA") == "bad_assertion"
+
+
+def test_one_owner_cannot_fill_the_memory_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assertion, "AGENT_LIMIT", 3)
+    key = make_key()
+    certificate = AUTHORITY.issue(make_csr(key), Role.AGENT, "a1", now=NOW)
+    agent = Identity(Role.AGENT, "a1", key, certificate, AUTHORITY.certificate)
+    seen = SeenOnce()
+    said = [check(assertion.sign(agent, "POST", "/x", NOW), path="/x", seen=seen) for _ in range(5)]
+    assert said == ["agent:a1"] * 3 + ["assertion_replayed"] * 2
+    assert check(token(), seen=seen) == "relay:r1"
+    # Room comes back with time.
+    later = NOW + 1000
+    assert check(assertion.sign(agent, "POST", "/x", later), path="/x", now=later, seen=seen) == "agent:a1"
