@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 import click
 
@@ -51,3 +52,5 @@ class _Roles(click.Group):
 @click.version_option(package_name="panelgate")
 def main() -> None:
     """Open a machine's HMI in any browser, without opening a port at the plant."""
+    # Whatever a role writes (the database and its journals among it) is its own user's alone.
+    os.umask(0o077)

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -45,3 +47,17 @@ def test_an_error_of_ours_becomes_its_sentence(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli._Roles, "get_command", lambda *_: fails)
     result = CliRunner().invoke(cli.main, ["agent"])
     assert (result.exit_code, result.output) == (1, "Error: This activation key has been used.\n")
+
+
+def test_what_a_role_writes_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def writes() -> None:
+        (tmp_path / "database").write_text("")
+
+    monkeypatch.setattr(cli._Roles, "get_command", lambda *_: writes)
+    before = os.umask(0o022)
+    try:
+        assert CliRunner().invoke(cli.main, ["access"]).exit_code == 0
+    finally:
+        os.umask(before)
+    assert (tmp_path / "database").stat().st_mode & 0o777 == 0o600
