@@ -17,6 +17,7 @@ from agent.policy import Network, OwnerPolicy, parse_networks
 from agent.state import DEFAULT_DIRECTORY, State, machine_serial
 from panelgate.errors import BadInput
 from panelgate.log import configure
+from panelgate.loop import run
 
 STATE = click.option(
     "--state",
@@ -101,7 +102,7 @@ def run_command(directory: Path, form: str) -> None:
     state = State(directory)
     state.enrolment()
     with state.running():
-        asyncio.run(run_until_stopped(state))
+        run(run_until_stopped(state))
 
 
 @group.command("status")

@@ -12,6 +12,7 @@ from panelgate.access_client import AccessClient
 from panelgate.clock import Clock
 from panelgate.errors import BadInput
 from panelgate.log import configure, get_logger
+from panelgate.loop import run
 from panelgate.pki import Identity, Role, from_pem, make_csr, make_key
 from panelgate.settings import RelaySettings
 from relay.renewal import keep_renewed
@@ -50,11 +51,6 @@ def serve() -> None:
     """Serve until stopped (Ctrl-C or SIGTERM)."""
     settings = RelaySettings()
     configure("relay", json=settings.log == "json", level=settings.log_level)
-    run = asyncio.run
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        run = uvloop.run
     run(serve_until_stopped(settings))
 
 
