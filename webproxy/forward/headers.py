@@ -199,8 +199,14 @@ _DROPPED = frozenset({
     b"accept-ch", b"critical-ch", b"proxy-status", b"http2-settings", b"timing-allow-origin",
     b"document-isolation-policy",
     b"use-as-dictionary", b"activate-storage-access",
+    # Orders to a load balancer in front of us: to serve its own files instead, or to keep the page for everybody.
+    b"x-accel-redirect", b"x-accel-expires", b"x-accel-limit-rate", b"x-accel-charset", b"x-sendfile",
+    b"x-lighttpd-send-file", b"x-lighttpd-send-tempfile", b"x-reproxy-url", b"x-reproxy-file", b"x-litespeed-location",
+    b"x-litespeed-cache-control", b"surrogate-control", b"surrogate-key", b"edge-control", b"cdn-cache-control",
 })  # fmt: skip
 _DROPPED_PREFIXES = (b"access-control-", b"secure-session-", b"sec-session-")
+_DROPPED_SUFFIX = b"-cdn-cache-control"  # RFC 9213: targeted at one operator's caches
+_SHARED = (b"public", b"private")
 _SPECIAL = {
     b"set-cookie": _COOKIE, b"set-cookie2": _DROP, b"location": _LOCATION, b"content-location": _ADDRESSES,
     b"refresh": _REFRESH, b"link": _ADDRESSES, b"content-security-policy": _ADDRESSES,
@@ -212,7 +218,8 @@ _kinds: dict[bytes, int] = {}
 def _kind(key: bytes) -> int:
     kind = _SPECIAL.get(key)
     if kind is None:
-        kind = _DROP if key in _DROPPED or key.startswith(_DROPPED_PREFIXES) else _PASS
+        gone = key in _DROPPED or key.startswith(_DROPPED_PREFIXES) or key.endswith(_DROPPED_SUFFIX)
+        kind = _DROP if gone else _PASS
     if len(_kinds) >= 1024:
         _kinds.clear()
     _kinds[key] = kind
@@ -263,12 +270,15 @@ def response_lines(rules: Rules, head: ResponseHead, names: set[bytes]) -> list[
 
 
 def private(value: bytes) -> bytes:
-    """A Cache-Control that no shared cache may act on: what the device said, without "public" and "s-maxage"."""
-    lowered = value.lower()
-    if b"public" not in lowered and b"s-maxage" not in lowered:
-        return value
+    """A Cache-Control that no shared cache may act on: what the device said, made private.
+
+    "max-age" alone would let a cache in front of us keep one user's page and give it to another.
+    """
     kept = [part.strip() for part in value.split(b",")]
-    kept = [part for part in kept if part.lower() != b"public" and not part.lower().startswith(b"s-maxage")]
+    plain = {part.lower() for part in kept}
+    if b"no-store" in plain:
+        return value
+    kept = [part for part in kept if part and part.lower() not in _SHARED and not part.lower().startswith(b"s-maxage")]
     return b", ".join([b"private", *kept])
 
 

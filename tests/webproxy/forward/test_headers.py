@@ -185,6 +185,35 @@ def test_policies_that_are_completed() -> None:
     assert b"max-age=31536000" in back(b"", HTTPS)
 
 
+@pytest.mark.parametrize(
+    ("said", "passed"),
+    [
+        (b"max-age=60", b"private, max-age=60"),
+        (b"no-cache", b"private, no-cache"),
+        (b"private, max-age=1", b"private, max-age=1"),
+        (b'private="set-cookie", max-age=1', b'private, private="set-cookie", max-age=1'),
+        (b"S-MaxAge=9, immutable", b"private, immutable"),
+        (b"no-store, max-age=0", b"no-store, max-age=0"),
+        (b"", b"private"),
+    ],
+)
+def test_no_shared_cache_keeps_a_page_of_one_user(said: bytes, passed: bytes) -> None:
+    assert private(said) == passed
+    assert b"Cache-Control: " + passed + b"\r\n" in back(b"Cache-Control: " + said + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"X-Accel-Redirect", b"X-Accel-Expires", b"X-Sendfile", b"Surrogate-Control", b"CDN-Cache-Control",
+        b"Vendor-CDN-Cache-Control", b"X-LiteSpeed-Location",
+    ],
+)  # fmt: skip
+def test_a_device_gives_no_orders_to_a_load_balancer(name: bytes) -> None:
+    assert name.lower() not in back(name + b": /etc/\r\nX-Accel-Buffering: no\r\n").lower()
+    assert b"X-Accel-Buffering: no\r\n" in back(b"X-Accel-Buffering: no\r\n")
+
+
 def test_private_names() -> None:
     assert is_private("10.1.2.3")
     assert is_private("plc")
