@@ -31,7 +31,8 @@ _KNOWN = frozenset({
 _DROP = frozenset({
     b"keep-alive", b"te", b"trailer", b"trailers", b"http2-settings", b"forwarded", b"via", b"x-real-ip", b"alt-used",
     b"early-data", b"x-client-ip", b"x-cluster-client-ip", b"x-original-url", b"x-rewrite-url", b"x-original-host",
-    b"x-host", b"x-http-method-override", b"true-client-ip", b"cf-connecting-ip", b"client-ip", b"ssl-client-cert",
+    b"x-host", b"x-http-method-override", b"x-http-method", b"x-method-override", b"true-client-ip",
+    b"cf-connecting-ip", b"client-ip", b"ssl-client-cert",
     b"remote-user", b"authenticated-user", b"x-authenticated-user", b"x-webauth-user", b"x-user", b"x-proxy-user",
     b"x-ms-client-principal", b"x-ms-client-principal-name", b"panelgate-assertion", b"panelgate-session",
 })  # fmt: skip
