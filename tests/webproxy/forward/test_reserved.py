@@ -86,6 +86,16 @@ async def test_reset_and_sign_out() -> None:
         assert (await front.ask(front.head("POST", "/.pg/sign-out", Content_Length="0"))).status == 403
 
 
+async def test_a_link_on_another_site_signs_nobody_out() -> None:
+    async with running() as front:
+        for path in ("/.pg/reset", "/.pg/signed-out"):
+            for site in ("cross-site", "same-site"):
+                answer = await front.ask(front.head(target=path, **WINDOW | {"Sec_Fetch_Site": site}))
+                assert answer.status == 403
+                assert not answer.values("set-cookie")
+                assert answer.value("clear-site-data") is None
+
+
 async def test_the_device_never_sees_reserved_paths() -> None:
     async with running() as front:
         for target in ("/.pg/", "/.pg/x", "/.pg/vnc", "/.pg/cb"):
