@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from webproxy.pages.templates import render
 from webproxy.pages.words import sentence
 
 COOKIE = "__Host-pgs"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")  # what access gives; anything else is not worth a call, or a crash
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 # The largest form (a service with a pasted certificate) has a few KiB; more is no form of ours.
 FORM_LIMIT = 64 * 1024
@@ -114,15 +116,17 @@ DONE = {
 
 def read_cookie(request: Request) -> tuple[str | None, bool]:
     """Return the session token and whether the cookies are in order: a second one of our name is someone's doing."""
+    # Only space and tab are trimmed: a name with any other space before it is no __Host- cookie for browsers, so
+    # another origin may set it for us.
     found = [
-        value.strip()
+        value.strip(" \t")
         for header in request.headers.getlist("cookie")
         for name, _, value in (part.partition("=") for part in header.split(";"))
-        if name.strip() == COOKIE
+        if name.strip(" \t") == COOKIE
     ]
     if len(found) > 1:
         return None, False
-    return (found[0] or None) if found else None, True
+    return (found[0] if found and _TOKEN.fullmatch(found[0]) else None), True
 
 
 def set_cookie(response: Response, token: str) -> None:

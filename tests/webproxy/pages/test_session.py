@@ -40,6 +40,25 @@ async def test_two_cookies_of_our_name_are_refused():
         assert "Max-Age=0" in answer.headers["set-cookie"]
 
 
+@pytest.mark.parametrize(
+    "cookie", [b"\xa0__Host-pgs=full-token", b"\x85__Host-pgs=full-token", b"__host-pgs=full-token"]
+)
+async def test_a_cookie_whose_name_is_not_quite_ours_signs_nobody_in(cookie):
+    # To a browser these have no __Host- prefix, so a page of any sibling origin may plant them.
+    async with browse(token=None) as client:
+        answer = await client.get("/machines", headers={b"cookie": cookie})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+
+
+@pytest.mark.parametrize("token", [b"\xc3\xa9", b"a b", b"x" * 201, b'"full-token"'])
+async def test_a_token_that_can_be_none_is_none(token):
+    access = FakeAccess()
+    async with browse(access, token=None) as client:
+        answer = await client.get("/machines", headers={b"cookie": b"__Host-pgs=" + token})
+        assert answer.status_code == 303
+    assert access.calls == []
+
+
 async def test_no_session_leads_to_sign_in_and_back():
     async with browse(token=None) as client:
         assert await moved(client, "/machines?q=a") == "/sign-in?next=/machines%3Fq%3Da"
