@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -15,12 +14,8 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
     uvloop takes half the processor time for each byte; controllers without a wheel for it do without.
     """
-    return _runner()(main)
-
-
-def _runner() -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    with contextlib.suppress(ImportError):
+    try:
         import uvloop
-
-        return uvloop.run
-    return asyncio.run
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
