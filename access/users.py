@@ -17,7 +17,7 @@ from access.models.people import Account, Grant, User
 from access.permissions import GRANTABLE, parse_level
 from access.sessions import Client
 from panelgate.errors import BadInput, Refused
-from panelgate.names import slug_ok
+from panelgate.names import account_ok, slug_ok
 
 ROLES = ("administrator", "member")
 USER_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
@@ -58,6 +58,8 @@ def create_account(unit: Unit, slug: str, name: str) -> Account:
     """A new account; `unit` is the operator's. BadInput when the slug is no slug or taken."""
     if not slug_ok(slug):
         raise BadInput("bad_account", "An account name has lower-case letters, digits and single hyphens, at most 32.")
+    if not account_ok(slug):
+        raise BadInput("bad_account", f"“{slug}” is a word of Panelgate's own addresses. Choose another name.")
     if unit.find(Account, Account.slug == slug) is not None:
         raise BadInput("account_taken", "There is an account of this name already. Choose another name.", status=409)
     account = unit.add(Account(slug=slug, name=_display(name, slug), created=unit.now))

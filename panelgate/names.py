@@ -14,6 +14,13 @@ SLUG_LIMIT = 32  # characters; three slugs and two separators must often fit one
 LABEL_LIMIT = 63  # octets in a DNS label, RFC 1035 section 2.3.4
 SERVICE_IN_LONG_LABEL = 20  # characters of the service kept readable when the label is hashed
 
+# First path words of the portal: no account may be called so, or its deep links would open the portal's pages.
+RESERVED_ACCOUNTS = frozenset({
+    "activity", "add-machine", "api", "factor", "health", "launch", "live", "login", "logout", "machines", "metrics",
+    "people", "settings", "setup", "sign-in", "sign-out", "sign-up", "signed-out", "static",
+})  # fmt: skip
+
+_HASHED = re.compile(r"h[0-9a-f]{8}")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -24,6 +31,14 @@ def slug_ok(text: str) -> bool:
     `xn` alone is refused: a label that starts with `xn--` is reserved for IDNA (RFC 5890 section 2.3.1).
     """
     return len(text) <= SLUG_LIMIT and _SLUG.fullmatch(text) is not None and text != "xn"
+
+
+def account_ok(slug: str) -> bool:
+    """Whether a slug may name an account: none of the portal's words, and nothing that looks like a hash.
+
+    A label that is too long for DNS carries hashes; an account called like one could take another's address.
+    """
+    return slug_ok(slug) and slug not in RESERVED_ACCOUNTS and _HASHED.fullmatch(slug) is None
 
 
 def slugify(text: str) -> str:

@@ -54,6 +54,7 @@ def people(both_kernel: Kernel) -> People:
 def test_accounts_need_a_free_slug(kernel: Kernel) -> None:
     make_account(kernel, "acme")
     codes = {"acme": "account_taken", "Ac me": "bad_account", "a--b": "bad_account", "": "bad_account"}
+    codes |= {"people": "bad_account", "launch": "bad_account", "h0123abcd": "bad_account"}
     for slug, code in codes.items():
         with kernel.store.operator(write=True) as unit, pytest.raises(BadInput) as caught:
             users.create_account(unit, slug, "x")

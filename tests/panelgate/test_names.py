@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panelgate.names import LABEL_LIMIT, Sites, host_label, slug_ok, slugify
+from panelgate.names import LABEL_LIMIT, Sites, account_ok, host_label, slug_ok, slugify
 
 SLUGS = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).filter(slug_ok)
 
@@ -15,6 +15,15 @@ def test_slugs_that_can_name_something(good: str) -> None:
 @pytest.mark.parametrize("bad", ["", "-a", "a-", "a--b", "A", "a.b", "xn", "ä", "a b", "x" * 33, "a\n"])
 def test_texts_that_cannot_be_a_slug(bad: str) -> None:
     assert not slug_ok(bad)
+
+
+def test_an_account_is_no_word_of_the_portal_and_no_hash() -> None:
+    assert account_ok("acme")
+    assert account_ok("people-of-x")
+    assert account_ok("h0123abcg")
+    long = host_label("x" * 32, "y" * 32, "z" * 32)
+    for bad in ("people", "machines", "sign-in", "a--b", long.rpartition("--")[2]):
+        assert not account_ok(bad)
 
 
 @pytest.mark.parametrize(

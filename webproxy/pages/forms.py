@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from panelgate.errors import BadInput, PanelgateError, Refused, Unavailable
-from panelgate.names import slug_ok
-from webproxy.pages.safety import RESERVED
+from panelgate.names import account_ok, slug_ok
 from webproxy.pages.words import sentence
 
 # What access demands as well; said here so that the form can say it beforehand.
@@ -48,8 +47,8 @@ def check_slug(problems: Problems, name: str, slug: str, *, account: bool = Fals
         problems.add(name, "Give it a short name for addresses.")
     elif not slug_ok(slug):
         problems.add(name, "Use a to z, 0 to 9 and single hyphens between them, at most 32 characters.")
-    elif account and slug in RESERVED:
-        problems.add(name, f"“{slug}” is a word of the portal's own addresses. Choose another.")
+    elif account and not account_ok(slug):
+        problems.add(name, f"“{slug}” is a word of Panelgate's own addresses. Choose another.")
 
 
 def check_password(problems: Problems, password: str, repeated: str | None, name: str = "password") -> None:

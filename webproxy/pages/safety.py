@@ -1,18 +1,14 @@
-"""What a portal page may be sent on to, and which first path words are the portal's own."""
+"""What a portal page may be sent on to."""
 
 from __future__ import annotations
 
 from urllib.parse import parse_qs, quote, urlsplit
 
+from panelgate.names import RESERVED_ACCOUNTS
+
 # A longer one is no deep link that a person was given; browsers and proxies cut addresses near 8 KiB.
 MAX_NEXT = 4096
 HOME = "/machines"
-# First path words of the portal: no account may be called so, or its deep links would open the portal's pages.
-RESERVED = frozenset({
-    "activity", "add-machine", "factor", "health", "launch", "live", "machines", "people", "settings", "setup",
-    "sign-in",
-    "sign-out", "sign-up", "signed-out", "static",
-})  # fmt: skip
 
 
 def safe_next(value: str | None) -> str:
@@ -55,4 +51,4 @@ def account_of(onward: str) -> str:
         # A label too long for DNS carries hashes instead of names (panelgate.names.host_label).
         hashed = len(pieces) == 3 and len(pieces[2]) == 9 and pieces[2].startswith("h")
         return pieces[2] if len(pieces) == 3 and not hashed else ""
-    return words[0] if len(words) >= 2 and words[1] and words[0] not in RESERVED else ""
+    return words[0] if len(words) >= 2 and words[1] and words[0] not in RESERVED_ACCOUNTS else ""

@@ -2,10 +2,10 @@ import pytest
 from starlette.routing import Route
 
 from panelgate.errors import Unavailable
+from panelgate.names import RESERVED_ACCOUNTS
 from tests.fakes.portal_access import FakeAccess
 from tests.fakes.portal_browser import Page, browse
 from webproxy.pages.routes import routes
-from webproxy.pages.safety import RESERVED
 
 PAGES = [
     "/machines",
@@ -101,4 +101,4 @@ async def test_missing_optional_data():
 
 def test_own_words_are_reserved():
     first = {route.path.split("/")[1] for route in routes if isinstance(route, Route)} - {""}
-    assert {word for word in first if not word.startswith("{")} <= RESERVED
+    assert {word for word in first if not word.startswith("{")} <= RESERVED_ACCOUNTS
