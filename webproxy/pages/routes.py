@@ -1,4 +1,4 @@
-"""The portal's addresses. Deep links come last: an account's name is none of RESERVED_ACCOUNTS, which keeps the two apart."""
+"""The portal's addresses. Deep links come last: their first word is an account, which is none of RESERVED_ACCOUNTS."""
 
 from __future__ import annotations
 
