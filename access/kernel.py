@@ -12,6 +12,7 @@ from access.events import Hub
 from access.keyring import Keyring
 from access.passwords import Hasher
 from access.sessions import Limits
+from access.throttle import SIGN_INS_PER_MINUTE, Throttle
 from panelgate.assertion import SeenOnce
 from panelgate.clock import Clock
 from panelgate.pki import Authority, Peer
@@ -26,7 +27,10 @@ SETUP_FILE = "setup-code"
 
 @dataclass(slots=True)
 class Kernel:
-    """The parts of the server. `is_revoked` answers for the certificate a caller showed."""
+    """The parts of the server. `is_revoked` answers for the certificate a caller showed.
+
+    `throttle` counts people's attempts to sign in, by the address that the web proxy reports.
+    """
 
     settings: AccessSettings
     clock: Clock
@@ -37,6 +41,7 @@ class Kernel:
     authority: Authority
     limits: Limits = field(default_factory=Limits)
     seen: SeenOnce = field(default_factory=SeenOnce)
+    throttle: Throttle = field(default_factory=lambda: Throttle(SIGN_INS_PER_MINUTE))
     is_revoked: Callable[[Store, Peer], bool] = field(default=certificate_is_revoked)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 from limits import RateLimitItemPerMinute
@@ -11,6 +12,8 @@ from limits.strategies import MovingWindowRateLimiter
 from panelgate.errors import Refused
 
 PER_MINUTE: Final = 20  # a workshop that enrols a rack of machines behind one address stays below it
+SIGN_INS_PER_MINUTE: Final = 60  # a plant's whole shift behind one address signs in within a few minutes
+V6_PREFIX: Final = 64  # one customer's: whoever has one IPv6 address has as many as he likes
 
 
 class Throttle:
@@ -22,8 +25,21 @@ class Throttle:
 
     def hit(self, call: str, address: str) -> None:
         """Count one `call` from `address`; Refused(too_many_calls), HTTP 429, above the limit."""
-        if not self._limiter.hit(self._limit, call, address):
+        if not self._limiter.hit(self._limit, call, _who(address)):
             raise Refused(
                 "too_many_calls", "Too many attempts from this address. Wait a minute, then try again.",
                 {"retry_seconds": 60}, status=429,
             )  # fmt: skip
+
+
+def _who(address: str) -> str:
+    """What is counted: an IPv4 address, an IPv6 network, or whatever else was given."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed), V6_PREFIX), strict=False))
+    return str(parsed)

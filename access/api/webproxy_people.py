@@ -194,18 +194,22 @@ def setup_state(kernel: Parts) -> SetupState:
 @router.post("/setup")
 def set_up(kernel: Parts, body: SetUp) -> Stage:
     """Create the first account with the one-time code."""
+    kernel.throttle.hit("setup", body.client.address)
     return Stage(session_token=setup.set_up(kernel, body.code, body.newcomer()), stage="enrol")
 
 
 @router.post("/sign-up")
 def sign_up(kernel: Parts, body: SignUp) -> Stage:
     """Create an account, where the installation allows that."""
+    kernel.throttle.hit("setup", body.client.address)
     return Stage(session_token=setup.sign_up(kernel, body.newcomer()), stage="enrol")
 
 
 @router.post("/sign-in")
 def sign_in(kernel: Parts, body: SignIn) -> Stage:
     """Account, user name and password; a second step follows always."""
+    # Before anything is looked up or hashed: a flood costs a count.
+    kernel.throttle.hit("sign-in", body.client.address)
     token, stage = signin.password(kernel, body.account, body.user, body.password, body.client.client())
     return Stage(session_token=token, stage=stage)
 
@@ -213,12 +217,14 @@ def sign_in(kernel: Parts, body: SignIn) -> Stage:
 @router.post("/sign-in/totp")
 def sign_in_totp(kernel: Parts, who: FactorSession, body: CodeBody) -> Stage:
     """The second step with the authenticator's code."""
+    kernel.throttle.hit("code", who.address)
     return Stage(session_token=signin.totp(kernel, who, body.code), stage="full")
 
 
 @router.post("/sign-in/recovery")
 def sign_in_recovery(kernel: Parts, who: FactorSession, body: CodeBody) -> Recovered:
     """The second step with a recovery code."""
+    kernel.throttle.hit("code", who.address)
     token, left = signin.recovery(kernel, who, body.code)
     return Recovered(session_token=token, stage="full", left=left)
 

@@ -20,7 +20,13 @@ WRONG_RECOVERY = "That recovery code is not right, or it was used before."
 
 
 def locked_page(error: PanelgateError) -> Response:
-    """Return the page of a lock-out, with the time it ends."""
+    """Return the page of a lock-out, with the time it ends, or of too many attempts from one address."""
+    if error.code == "too_many_calls":
+        return portal_problem(
+            "too_many", 429, title="Too many attempts at once", retry_seconds=None,
+            happened="Too many sign-ins were tried from your network within a minute, by you or by others there.",
+            todo="Wait a minute, then try again. Nobody is locked out.",
+        )  # fmt: skip
     until = parse_time(error.facts.get("until"))
     left = duration(max(60.0, (until - datetime.now(UTC)).total_seconds() + 59)) if until else "some minutes"
     return portal_problem(

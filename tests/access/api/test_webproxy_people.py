@@ -7,8 +7,10 @@ from typing import Any
 import pyotp
 import pytest
 
-from access import setup
+from access import sessions, setup
 from access.events import Hub
+from access.models.people import User
+from access.throttle import Throttle
 from panelgate.clock import FakeClock
 from tests.fakes.access_world import CLIENT, PASSWORD, Api, full_session, make_account
 
@@ -144,3 +146,34 @@ async def test_the_event_stream(api: Api) -> None:
     answer = await api.call("GET", f"{V1}/events")
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert answer.json() == {"type": "ping"}
+
+
+async def test_a_flood_from_one_address_is_stopped_before_it_costs_anything(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_account(api.kernel, "acme")
+    monkeypatch.setattr(api.kernel, "throttle", Throttle(2))
+    hashed: list[str] = []
+    verify = api.kernel.hasher.verify
+    monkeypatch.setattr(api.kernel.hasher, "verify", lambda *given: hashed.append(given[1]) or verify(*given))
+    wrong = SIGN_IN | {"user": "nobody", "password": "wrong password"}
+    said = [await api.refused("POST", f"{V1}/sign-in", wrong) for _ in range(3)]
+    assert said == [(401, "wrong_credentials")] * 2 + [(429, "too_many_calls")]
+    assert len(hashed) == 2
+    elsewhere = wrong | {"client": CLIENT | {"address": "198.51.100.77"}}
+    assert await api.refused("POST", f"{V1}/sign-in", elsewhere) == (401, "wrong_credentials")
+
+    setups = [await api.refused("POST", f"{V1}/setup", NEWCOMER | {"code": "nope"}) for _ in range(3)]
+    assert setups == [(403, "wrong_setup_code")] * 2 + [(429, "too_many_calls")]
+
+
+@pytest.mark.parametrize("step", ["totp", "recovery"])
+async def test_guessed_codes_are_limited_by_address_too(api: Api, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    account, user_id = make_account(api.kernel, "acme")
+    with api.kernel.store.account(account, write=True) as unit:
+        _, half = sessions.begin(unit, unit.need(User, user_id), "factor", sessions.Client("198.51.100.4", ""))
+    monkeypatch.setattr(api.kernel, "throttle", Throttle(1))
+    body = {"code": "000000"}
+    path = f"{V1}/sign-in/{step}"
+    assert await api.refused("POST", path, body, session=half) == (401, "wrong_code")
+    assert await api.refused("POST", path, body, session=half) == (429, "too_many_calls")

@@ -1,5 +1,7 @@
+from panelgate.errors import Refused
 from tests.fakes.portal_access import PASSWORD, FakeAccess, iso
 from tests.fakes.portal_browser import browse, moved, page
+from webproxy.pages.signin import locked_page
 
 GOOD = {"account": "Alpine", "user": "jana", "password": PASSWORD, "next": "/alpine/press-4/hmi#frag"}
 
@@ -71,3 +73,9 @@ async def test_signing_out_takes_the_cookie():
         assert answer.headers["location"] == "/signed-out"
         assert "Max-Age=0" in answer.headers["set-cookie"]
         assert (await client.get("/sign-out")).status_code == 404
+
+
+def test_too_many_tries_from_one_network_are_no_lock_out():
+    text = locked_page(Refused("too_many_calls", status=429)).body.decode()
+    assert "Wait a minute" in text
+    assert "Unlock" not in text
