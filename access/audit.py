@@ -32,6 +32,7 @@ ACTIONS: dict[str, str] = {
     "signin.recovery": "Recovery code given",
     "signin.locked": "Sign-in locked after too many failures",
     "session.end": "Signed out or session ended",
+    "service.sign_out": "Signed out of one service",
     "factor.enrol": "Authenticator registered",
     "factor.reset": "Authenticator removed by an administrator",
     "factor.recovery_codes": "New recovery codes made",

@@ -23,7 +23,9 @@ QUEUE_BYTES = 256 * 1024  # a reader this far behind is not reading
 Event = dict[str, Any]
 
 STREAMS: dict[str, frozenset[str]] = {
-    "webproxy": frozenset({"session.ended", "access.changed", "device.status", "connection.changed"}),
+    "webproxy": frozenset(
+        {"session.ended", "service_session.ended", "access.changed", "device.status", "connection.changed"}
+    ),
     "relay": frozenset({"device.cut", "circuit.cut", "config.changed"}),
 }
 

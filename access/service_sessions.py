@@ -6,14 +6,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from access import permissions, services, sessions
+from access import audit, permissions, services, sessions
 from access.db import Store, Unit
 from access.keyring import token_hash
 from access.models.machines import Device, Service, ServiceSession
 from access.models.people import Account, User, UserSession
 from access.sessions import Limits, no_session
 from panelgate.clock import iso
-from panelgate.errors import Unavailable
+from panelgate.errors import Refused, Unavailable
 from panelgate.log import get_logger
 
 log = get_logger("access.service_sessions")
@@ -23,11 +23,15 @@ ABSOLUTE_SECONDS: Final = 12 * 3600.0  # a shift
 TOUCH_SECONDS: Final = 60.0  # last_seen is written at most this often
 KEEP_SECONDS: Final = 86400.0  # ended rows are dropped a day later
 TOKEN_BYTES: Final = 32
+PAGES: Final = ("http", "https")  # what a page of one service may lead to on another
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A live service session and what it stands for. `permission` is "operate" or "watch", `expires` unix seconds."""
+    """A live service session and what it stands for. `permission` is "operate" or "watch", `expires` unix seconds.
+
+    `siblings` are the other web services of the device that the user may use: where its redirects may lead.
+    """
 
     row: ServiceSession
     account: Account
@@ -36,6 +40,7 @@ class Held:
     service: Service
     permission: str
     expires: float
+    siblings: tuple[Service, ...] = ()
 
 
 def begin(unit: Unit, session: UserSession, device: Device, service: Service) -> tuple[ServiceSession, str]:
@@ -83,10 +88,38 @@ def evaluate(unit: Unit, limits: Limits, row: ServiceSession) -> Held | None:
     service = unit.get(Service, row.service_id)
     if parent is None or account is None or user is None or device is None or service is None:
         return None
-    word = services.permission(permissions.rights_of(unit, user.id, user.role), device, service)
+    rights = permissions.rights_of(unit, user.id, user.role)
+    word = services.permission(rights, device, service)
     if word is None or service.host_label != row.host_label:
         return None
-    return Held(row, account, user, device, service, word, min(row.expires, parent.created + limits.absolute))
+    others = unit.all(
+        Service, Service.device_id == device.id, Service.id != service.id, Service.protocol.in_(PAGES),
+        order=Service.slug,
+    )  # fmt: skip
+    siblings = tuple(other for other in others if services.permission(rights, device, other))
+    expires = min(row.expires, parent.created + limits.absolute)
+    return Held(row, account, user, device, service, word, expires, siblings)
+
+
+def end(store: Store, limits: Limits, token: str, host_label: str) -> bool:
+    """The user signs out of one service: its session ends at once, everywhere; whether there was a live one."""
+    try:
+        held = look_up(store, limits, token, host_label, active=False)
+    except Refused:
+        return False
+    with store.account(held.account.id, write=True) as unit:
+        row = unit.need(ServiceSession, held.row.id)
+        if row.ended is not None:
+            return False
+        row.ended = unit.now
+        parent = unit.get(UserSession, row.session_id)
+        audit.append(
+            unit, "service.sign_out", user_id=held.user.id, user=held.user.name, device_id=held.device.id,
+            device=held.device.slug, service=held.service.slug, address=(parent.address or None) if parent else None,
+            duration=unit.now - row.created,
+        )  # fmt: skip
+        unit.publish({"type": "service_session.ended", "service_session_id": row.id})
+    return True
 
 
 def _end(store: Store, row: ServiceSession) -> None:
@@ -124,6 +157,10 @@ def as_json(held: Held) -> dict[str, Any]:
             "protocol": service.protocol, "path": service.path,
         },
         "permission": held.permission,
+        "siblings": [
+            {"host": other.host, "port": other.port, "protocol": other.protocol, "label": other.host_label}
+            for other in held.siblings
+        ],
         "expires": iso(held.expires),
         "idle_seconds": int(IDLE_SECONDS),
     }  # fmt: skip

@@ -47,6 +47,7 @@ class ServiceSession:
     expires: float
     idle_seconds: float
     label: str
+    siblings: tuple[Mapping[str, Any], ...] = ()  # other web services of the device: host, port, protocol, label
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> ServiceSession:
@@ -56,7 +57,7 @@ class ServiceSession:
             return cls(
                 str(raw["id"]), str(raw["session_id"]), account, raw["user"], device, service, str(raw["permission"]),
                 from_iso(raw["expires"]), float(raw.get("idle_seconds") or 0),
-                host_label(service["slug"], device["slug"], account["slug"]),
+                host_label(service["slug"], device["slug"], account["slug"]), tuple(raw.get("siblings") or ()),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise Unavailable("bad_answer", "the access server's answer is not a service session") from error
@@ -83,6 +84,7 @@ class ServiceSessions:
         self._refused: dict[Key, float] = {}
         self._gone: list[Callable[[str, str, str], None]] = []
         self._changed: list[Callable[[str, ServiceSession], None]] = []
+        self._siblings: list[Callable[[str, ServiceSession], None]] = []
 
     def on_gone(self, callback: Callable[[str, str, str], None]) -> None:
         """Call `callback(token, label, reason)` when a session has ended or its permission is gone."""
@@ -91,6 +93,10 @@ class ServiceSessions:
     def on_changed(self, callback: Callable[[str, ServiceSession], None]) -> None:
         """Call `callback(token, session)` when a session's permission or service changed."""
         self._changed.append(callback)
+
+    def on_siblings(self, callback: Callable[[str, ServiceSession], None]) -> None:
+        """Call `callback(token, session)` when other services of the session's device came, went or moved."""
+        self._siblings.append(callback)
 
     def add(self, token: str, session: ServiceSession) -> None:
         """Remember a session that the access server has just given."""
@@ -195,6 +201,19 @@ class ServiceSessions:
         if before.permission != session.permission or before.service != session.service:
             for callback in self._changed:
                 callback(key[0], session)
+        elif before.siblings != session.siblings:
+            for callback in self._siblings:
+                callback(key[0], session)
+
+    async def sign_out(self, token: str, label: str) -> None:
+        """The user leaves this service: what is open is cut, and the token is worth nothing anywhere any more.
+
+        Unavailable when the access server can't be told; here the session is gone all the same.
+        """
+        self._remember_refusal((token, label))
+        self.drop(token, label, "signed out")
+        body = {"service_token": token, "host_label": label}
+        await self._access.call("POST", "/webproxy/v1/service-session/end", json=body)
 
     def _remember_refusal(self, key: Key) -> None:
         if len(self._refused) >= REFUSED_LIMIT:
@@ -210,9 +229,14 @@ class ServiceSessions:
     def event(self, event: Mapping[str, Any]) -> None:
         """Act on an event of the access server."""
         kind = event.get("type")
-        if kind == "session.ended":
-            ended = event.get("session_id")
-            for token, label in [key for key, entry in self._entries.items() if entry.session.session_id == ended]:
+        if kind in ("session.ended", "service_session.ended"):
+            one = kind == "service_session.ended"
+            ended = event.get("service_session_id" if one else "session_id")
+            for token, label in [
+                key
+                for key, entry in self._entries.items()
+                if (entry.session.id if one else entry.session.session_id) == ended
+            ]:
                 self._remember_refusal((token, label))
                 self.drop(token, label, "session_ended")
         elif kind == "access.changed":

@@ -52,6 +52,7 @@ class Web:
         # The order counts: what is open is cut first, then the circuits go.
         self.sessions.on_gone(self.visits.gone)
         self.sessions.on_changed(self.visits.changed)
+        self.sessions.on_siblings(self.visits.siblings)
         self.events.subscribe(self._event)
 
     def _event(self, event: Mapping[str, Any]) -> None:

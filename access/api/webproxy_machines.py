@@ -166,6 +166,13 @@ def look_up(kernel: Parts, body: LookUp) -> dict[str, Any]:
     return {"service_session": service_sessions.as_json(held)}
 
 
+@router.post("/service-session/end")
+def end_service_session(kernel: Parts, body: AtService) -> Done:
+    """Sign out of one service. The answer is the same when there is no such session (any more)."""
+    service_sessions.end(kernel.store, kernel.limits, body.service_token, body.host_label)
+    return Done()
+
+
 @router.post("/circuits")
 def open_circuit(kernel: Parts, peer: ThisWebproxy, body: OpenCircuit) -> dict[str, Any]:
     """A ticket for a circuit: {circuit_id, ticket, relay, agent, credentials}. 409 device_offline.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from access import devices, service_sessions, services
+from access.models.audit import AuditRow
 from access.models.machines import ServiceSession
 from access.models.people import User
 from panelgate.clock import FakeClock, iso
@@ -118,3 +119,37 @@ def test_old_rows_are_dropped(plant: Plant, clock: FakeClock) -> None:
     assert service_sessions.sweep(plant.kernel.store) == 0
     clock.advance(86401)
     assert service_sessions.sweep(plant.kernel.store) == 1
+
+
+def test_signing_out_of_one_service_ends_that_session_only(plant: Plant) -> None:
+    token, other = plant.open(plant.hmi), plant.open(plant.panel)
+    told: list[dict[str, object]] = []
+    plant.kernel.hub.listen(told.append)
+    store, limits = plant.kernel.store, plant.kernel.limits
+    held = plant.look(token, plant.hmi)
+    assert not service_sessions.end(store, limits, token, plant.panel.host_label)
+    assert not service_sessions.end(store, limits, "x" * 43, plant.hmi.host_label)
+    assert service_sessions.end(store, limits, token, plant.hmi.host_label)
+    assert not service_sessions.end(store, limits, token, plant.hmi.host_label)
+    assert gone(plant, token)
+    assert plant.look(other, plant.panel)
+    assert told == [{"type": "service_session.ended", "service_session_id": held.row.id}]
+    with plant.reading() as unit:
+        rows = unit.all(AuditRow, AuditRow.action == "service.sign_out")
+    assert [(row.user, row.device, row.service) for row in rows] == [("anna", "press", "hmi")]
+
+
+def test_siblings_are_the_other_web_services_that_the_user_may_use(plant: Plant) -> None:
+    _, session = plant.member(level="operate")
+    token = plant.open(plant.hmi, session)
+    assert service_sessions.as_json(plant.look(token, plant.hmi))["siblings"] == []  # the panel speaks VNC
+    fields = services.Fields(slug="trend", name="Trend", host="192.168.0.12", protocol="https", visible=True)
+    hidden = services.Fields(slug="boot", name="Boot loader", host="192.168.0.13", protocol="http")
+    with plant.writing() as unit:
+        device = devices.need(unit, plant.device_id)
+        for given in (fields, hidden):
+            services.create(unit, plant.kernel.keyring, ACTOR, device, given)
+    trend = {"host": "192.168.0.12", "port": 443, "protocol": "https", "label": "trend--press--acme"}
+    assert service_sessions.as_json(plant.look(token, plant.hmi))["siblings"] == [trend]
+    rival = Plant(plant.kernel, "rival")
+    assert service_sessions.as_json(rival.look(rival.open(rival.hmi), rival.hmi))["siblings"] == []

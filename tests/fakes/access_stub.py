@@ -92,6 +92,10 @@ class AccessStub:
             raise Refused("bad_code")
         return {"service_token": code["token"], "service_session": self.sessions[code["token"], code["label"]]}
 
+    def _service_session_end(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.sessions.pop((body["service_token"], body["host_label"]), None)
+        return {}
+
     def _circuits(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body)
         if self.offline is not None:

@@ -143,3 +143,28 @@ async def test_a_token_of_another_host_is_refused() -> None:
 def test_odd_answers() -> None:
     with pytest.raises(Unavailable):
         ServiceSession.of({"id": "x"})
+
+
+async def test_a_service_session_that_ended_elsewhere_is_gone_here() -> None:
+    sessions, _, _, label = made()
+    gone: list[tuple[str, str, str]] = []
+    sessions.on_gone(lambda *what: gone.append(what))
+    session = await sessions.get("tok", label)
+    sessions.event({"type": "service_session.ended", "service_session_id": "another"})
+    assert gone == []
+    sessions.event({"type": "service_session.ended", "service_session_id": session.id})
+    assert gone == [("tok", label, "session_ended")]
+    assert sessions.cached("tok", label) is None
+
+
+async def test_siblings_that_change_are_told_and_cut_nothing() -> None:
+    sessions, access, clock, label = made()
+    told: list[tuple[str, ServiceSession]] = []
+    sessions.on_siblings(lambda *what: told.append(what))
+    sessions.on_changed(lambda *_: told.append(("cut", session)))
+    session = await sessions.get("tok", label)
+    cam = {"host": "10.0.0.5", "port": 9000, "protocol": "http", "label": "cam--press--acme"}
+    access.sessions["tok", label]["siblings"] = [cam]
+    clock.advance(FRESH_SECONDS + 1)
+    assert (await sessions.get("tok", label)).siblings == (cam,)
+    assert [(token, found.siblings) for token, found in told] == [("tok", (cam,))]

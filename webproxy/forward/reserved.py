@@ -42,7 +42,7 @@ def serve(front: FrontProtocol, head: RequestHead, place: Place) -> None:
         else:
             _signed_out(front, head)
     elif path == b"/.pg/sign-out" and head.method == b"POST":
-        _sign_out(front, head, place)
+        spawn("service sign-out", _sign_out(front, head, place))
     else:
         front.show(problems.NOT_FOUND, head, None)
 
@@ -122,9 +122,15 @@ def _signed_out(front: FrontProtocol, head: RequestHead) -> None:
     front.show(problems.SIGNED_OUT, head, None, extra)
 
 
-def _sign_out(front: FrontProtocol, head: RequestHead, place: Place) -> None:
+async def _sign_out(front: FrontProtocol, head: RequestHead, place: Place) -> None:
     token = token_of(head.cookies)
     if token is not None:
-        front.web.sessions.drop(token, place.label, "signed out")
+        try:
+            await front.web.sessions.sign_out(token, place.label)
+        except PanelgateError as error:
+            # This browser is signed out either way; that the sign-in lives on until it idles out must be said.
+            log.warning("sign-out not told", label=place.label, reason=error.code)
+            front.show(problems.of_error(error), head, None, handoff.FORGET_SESSION)
+            return
     lines = own_headers("redirect", secure=_secure(front)) + handoff.FORGET_SESSION
     front.answer(303, lines + b"Location: /.pg/signed-out\r\n", head=head)

@@ -105,11 +105,18 @@ class Visits:
             return visit
         if len(self._all) >= VISITS_LIMIT:
             self._all.pop(next(iter(self._all))).end("too many sessions")
+        visit = self._all[key] = Visit(session, token, self._rules(session), self._connections)
+        return visit
+
+    def _rules(self, session: ServiceSession) -> Rules:
         service = session.service
         scheme = "https" if service["protocol"] == "https" else "http"
-        rules = Rules.of(self._sites.service_origin(session.label), scheme, service["host"], int(service["port"]))
-        visit = self._all[key] = Visit(session, token, rules, self._connections)
-        return visit
+        siblings = {
+            f"{row['protocol']}://{row['host']}:{row['port']}".lower(): self._sites.service_origin(row["label"])
+            for row in session.siblings
+        }
+        origin = self._sites.service_origin(session.label)
+        return Rules.of(origin, scheme, service["host"], int(service["port"]), siblings)
 
     def gone(self, token: str, label: str, reason: str) -> None:
         """The session of this visit has ended."""
@@ -120,6 +127,12 @@ class Visits:
     def changed(self, token: str, session: ServiceSession) -> None:
         """The permission or the service of a visit changed: what runs under the old one is cut, then it begins anew."""
         self.gone(token, session.label, "access changed")
+
+    def siblings(self, token: str, session: ServiceSession) -> None:
+        """Other services of the device came or went: redirects follow, what is open goes on."""
+        visit = self._all.get((token, session.label))
+        if visit is not None:
+            visit.session, visit.rules = session, self._rules(session)
 
     def sweep(self, now: float) -> None:
         """Called every few seconds: time limits of streams, and forgetting visits nobody uses."""

@@ -19,6 +19,7 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
         "Sign-in of {user} is locked after too many wrong attempts",
         "Sign-in of {user} was tried while locked",
     ),
+    "service.sign_out": ("logout", "{user} signed out of {service} at {device}", ""),
     "session.end": ("logout", "{user} signed out, or the session ended", ""),
     "factor.enrol": (
         "device-mobile",

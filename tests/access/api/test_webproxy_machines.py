@@ -154,3 +154,12 @@ async def test_other_roles_are_turned_away(api: Api, plant: Plant) -> None:
     relay = api.as_role(plant.relay("relay-1"))
     answer = await relay.refused("GET", "/webproxy/v1/devices", session=plant.session)
     assert answer == (403, "wrong_role")
+
+
+async def test_signing_out_of_a_service_over_the_api(api: Api, plant: Plant) -> None:
+    at = await open_service(api, plant)
+    assert (await api.post("/webproxy/v1/service-session", at | {"active": True}))["service_session"]["siblings"] == []
+    for _ in range(2):  # the answer doesn't say whether there was a session
+        assert await api.post("/webproxy/v1/service-session/end", at) == {}
+    assert await api.refused("POST", "/webproxy/v1/service-session", at | {"active": True}) == (401, "no_session")
+    assert await api.refused("POST", "/webproxy/v1/circuits", at | {"purpose": "http"}) == (401, "no_session")

@@ -81,9 +81,21 @@ async def test_reset_and_sign_out() -> None:
         out = await front.ask(front.head("POST", "/.pg/sign-out", Origin=front.origin, Content_Length="0"))
         assert out.value("location") == "/.pg/signed-out"
         assert not list(front.web.visits)
+        assert front.access.count("service-session/end") == 1
         page = await front.ask(front.head(target="/.pg/signed-out", token=None, Accept="text/html"))
         assert page.value("clear-site-data") == '"cache", "storage"'
         assert (await front.ask(front.head("POST", "/.pg/sign-out", Content_Length="0"))).status == 403
+
+
+async def test_a_sign_out_that_access_does_not_hear_is_said() -> None:
+    async with running() as front:
+        assert (await front.ask(front.head())).status == 200
+        front.access.down = True
+        out = await front.ask(front.head("POST", "/.pg/sign-out", Origin=front.origin, Content_Length="0"))
+        assert out.status == 503
+        assert "__Host-pg=; Max-Age=0" in (out.value("set-cookie") or "")
+        assert not list(front.web.visits)
+        assert (await front.ask(front.head())).status == 401
 
 
 async def test_a_link_on_another_site_signs_nobody_out() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.fakes.front import running
+from tests.fakes.front import running, until
 from webproxy.forward import visit
 
 
@@ -57,3 +57,17 @@ async def test_sockets_are_counted_and_unused_visits_forgotten() -> None:
             found.drop_socket(socket)
         front.web.visits.sweep(2000.0)
         assert list(front.web.visits) == []
+
+
+async def test_redirects_lead_to_the_sibling_services_of_the_moment() -> None:
+    async with running() as front:
+        front.device.answer = b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.5:9000/live\r\nContent-Length: 0\r\n\r\n"
+        assert (await front.ask(front.head())).status == 502
+        cam = {"host": "10.0.0.5", "port": 9000, "protocol": "http", "label": "cam--press--acme"}
+        front.access.sessions["tok", front.label]["siblings"] = [cam]
+        front.web.sessions.event({"type": "resync"})
+        found = next(iter(front.web.visits))
+        await until(lambda: found.session.siblings)
+        answer = await front.ask(front.head())
+        assert (answer.status, answer.value("location")) == (302, "http://cam--press--acme.apps.localhost:8080/live")
+        assert found.alive
