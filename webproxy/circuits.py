@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OPEN_SECONDS = 15.0  # the relay waits ten seconds for the agent; the rest is TLS and the way there
 RECOVER_SECONDS = 15.0  # after a circuit was lost, so long a device without relay is waited for and not called offline
 RECOVER_STEP_SECONDS = 0.7  # between two tries then; an agent needs half a second to a few to find a new relay
+RENEW_SECONDS = 5.0  # a circuit is replaced at most this often: an agent that refuses for good must cost little
 IDLE_SECONDS = 120.0  # a circuit without streams is closed after this: an idle one costs relay and agent memory
 
 log = get_logger(__name__)
@@ -65,6 +66,7 @@ class Circuits:
         self._opening: dict[Key, asyncio.Future[Circuit]] = {}
         self._retired: dict[Circuit, Key] = {}
         self._lost: dict[Key, float] = {}
+        self._renewed: dict[Key, float] = {}
 
     def current(self, session: ServiceSession) -> Circuit | None:
         """The HTTP circuit of this session and device when there is an open one."""
@@ -129,6 +131,30 @@ class Circuits:
             self._lost[key] = self._clock.monotonic()
             log.info("circuit lost", session_id=key[0], device_id=key[1], circuit_id=kept.circuit_id)
 
+    def renew(self, session: ServiceSession, refused: Circuit) -> bool:
+        """The agent refused a service on `refused`, whose ticket may be older than the service: use a new circuit.
+
+        False when one was made a moment ago already, so that a new one would change nothing. Open streams go on.
+        """
+        key = (session.session_id, session.device["id"])
+        kept = self._kept.get(key)
+        if kept is None or kept.circuit is not refused:
+            return True  # replaced since: the newer one has not been asked yet
+        now = self._clock.monotonic()
+        if now - self._renewed.get(key, -RENEW_SECONDS) < RENEW_SECONDS:
+            return False
+        if len(self._renewed) > 1000:
+            self._renewed.clear()
+        self._renewed[key] = now
+        self._retire(key)
+        return True
+
+    def _retire(self, key: Key) -> None:
+        """New requests get a new circuit, with a new ticket; what is open on the old one goes on."""
+        kept = self._kept.pop(key)
+        if kept.circuit.is_open:
+            self._retired[kept.circuit] = key
+
     async def viewer(self, session: ServiceSession, token: str) -> ViewerCircuit:
         """A circuit of its own for one viewer; the caller closes it. Errors as with `http`."""
         circuit, circuit_id, credentials = await self._open(session, token, "viewer")
@@ -176,12 +202,12 @@ class Circuits:
                 if key[0] == event.get("session_id"):
                     circuit.close(_REVOKED, "session ended")
         elif kind == "access.changed":
-            # A circuit's ticket names the services allowed then: new requests get a new one, open streams go on.
+            # A circuit's ticket names the services allowed then.
             for key in [k for k, kept in self._kept.items() if kept.account_id == event.get("account_id")]:
-                kept = self._kept.pop(key)
-                self._retired[kept.circuit] = key
-                if not kept.circuit.is_open:
-                    self._retired.pop(kept.circuit, None)
+                self._retire(key)
+        elif kind == "resync":
+            for key in list(self._kept):  # what changed while nothing was heard is not known
+                self._retire(key)
 
     def sweep(self, in_use: set[Key], circuits_in_use: set[Circuit]) -> None:
         """Called every few seconds: closes circuits that nobody has used for two minutes."""

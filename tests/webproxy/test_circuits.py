@@ -156,3 +156,29 @@ async def test_unused_ones_are_closed() -> None:
     again = await world.circuits.http(session, "tok")
     world.circuits.close_all()
     assert not again.is_open
+
+
+async def test_a_circuit_that_is_too_old_is_replaced_once_in_a_while() -> None:
+    world = World()
+    session = world.session()
+    first = await world.circuits.http(session, "tok")
+    assert world.circuits.renew(session, first)
+    assert first.is_open
+    second = await world.circuits.http(session, "tok")
+    assert second is not first
+    assert world.circuits.renew(session, first)  # of those who were refused on the first one
+    assert world.circuits.current(session) is second
+    assert not world.circuits.renew(session, second)
+    world.clock.advance(module.RENEW_SECONDS)
+    assert world.circuits.renew(session, second)
+
+
+async def test_after_a_gap_in_the_events_new_requests_get_a_new_ticket() -> None:
+    world = World()
+    session = world.session()
+    first = await world.circuits.http(session, "tok")
+    world.circuits.event({"type": "resync"})
+    assert world.circuits.current(session) is None
+    assert first.is_open
+    world.circuits.sweep(set(), set())
+    assert not first.is_open

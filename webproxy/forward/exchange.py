@@ -24,6 +24,8 @@ EARLY_BYTES = 64 * 1024  # bytes of a body held while the way to the device open
 RETRIES = 1  # a GET without any answer is asked again: a kept connection may have died unnoticed
 
 _RESET_BY_LOSS = (StreamError.CLOSED, StreamError.PEER_RESET)
+# The circuit's ticket may be older than the service.
+_NOT_DIALLED = (StreamError.REFUSED, StreamError.UNKNOWN_SERVICE)
 _NO_LENGTH = frozenset({204, 304})
 log = get_logger(__name__)
 
@@ -32,9 +34,8 @@ class Exchange:
     """One request of a browser. It ends exactly once: by `_finish`, `fail`, `abandon` or `cut`."""
 
     __slots__ = (
-        "_chunk", "_complete", "_connection", "_early", "_early_size", "_holding", "_retries", "cookie", "front",
-        "head",
-        "request", "responded", "upstream", "visit",
+        "_anew", "_chunk", "_complete", "_connection", "_early", "_early_size", "_holding", "_retries", "cookie",
+        "front", "head", "request", "responded", "upstream", "visit",
     )  # fmt: skip
     is_tunnel = False
     websocket = False
@@ -48,6 +49,7 @@ class Exchange:
         self.cookie = b""
         self.responded = False  # whether the browser got the response's head
         self._connection: Connection = None  # type: ignore[assignment]  # set by dispatch
+        self._anew = False  # whether a new circuit was asked for already
         self._chunk = False
         self._complete = not head.has_body
         self._early: list[bytes] = []
@@ -275,7 +277,18 @@ class Exchange:
         if self.responded or reader.started:
             self._bad("closed before the end of the answer")
             return
+        if self._asks_anew(exc, upstream):
+            self.circuit_lost()
+            return
         self._lost(exc, reused=upstream.uses > 0)
+
+    def _asks_anew(self, exc: Exception | None, upstream: Upstream) -> bool:
+        """Whether to try a new circuit: the agent refused before it dialled, so the device got nothing of this."""
+        front = self.front
+        if getattr(exc, "code", None) not in _NOT_DIALLED or self._anew or self.head.has_body or front is None:
+            return False
+        self._anew = True
+        return front.web.circuits.renew(self.visit.session, upstream.circuit)
 
     def _lost(self, exc: Exception | None, *, reused: bool = True) -> None:
         """Nothing came back: ask again once when that can do no harm, else say what is known."""

@@ -203,3 +203,34 @@ async def test_an_early_answer_ends_the_connection() -> None:
         assert answer.status == 413
         assert answer.value("connection") == "close"
         assert await raw.end() == b""
+
+
+async def test_a_service_that_is_newer_than_the_circuit_gets_a_new_one() -> None:
+    for code in (StreamError.UNKNOWN_SERVICE, StreamError.REFUSED):
+        for method in ("GET", "DELETE"):
+            async with running() as front:
+                assert (await front.ask(front.head())).status == 200
+                before = front.circuits[0]
+                before.targets = {"svc1": FakeReset(code)}
+                front.clock.advance(10)
+                front.web.visits._all[("tok", front.label)].pool.close()
+                answer = await front.ask(front.head(method, Origin=front.origin))
+                assert (answer.status, answer.body) == (200, b"ok")
+                assert len(front.circuits) == 2
+                assert before.is_open  # what runs on it may go on
+
+
+async def test_an_agent_that_refuses_for_good_costs_one_circuit() -> None:
+    async with running() as front:
+        front.targets["svc1"] = FakeReset(StreamError.REFUSED)
+        for _ in range(5):
+            assert (await front.ask(front.head())).status == 403
+        assert len(front.circuits) == 2
+
+
+async def test_a_command_with_a_body_is_not_sent_half_to_a_new_circuit() -> None:
+    async with running() as front:
+        front.targets["svc1"] = FakeReset(StreamError.UNKNOWN_SERVICE)
+        ask = front.head("POST", Origin=front.origin, Content_Length="2") + b"on"
+        assert (await front.ask(ask)).status == 502
+        assert len(front.circuits) == 1
