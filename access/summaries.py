@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from access import connections, presence, services
 from access.db import Unit
+from access.models.audit import AuditRow
 from access.models.machines import Connection, Device, Presence, Service
 from access.models.people import User
 from access.permissions import Rights
@@ -18,6 +19,7 @@ STATUSES: Final = ("online", "offline", "never")
 RECENT: Final = 20  # connections on a device's page
 QUERY_LENGTH: Final = 100
 LARGEST_PAGE: Final = 500  # devices in one answer
+BY_COMMAND: Final = "The installation's operator"  # who has a shell on the server and no user here
 
 
 def service_summary(service: Service) -> dict[str, Any]:
@@ -99,6 +101,7 @@ def _summaries(unit: Unit, rights: Rights, rows: Sequence[Device]) -> list[dict[
 def device_detail(unit: Unit, rights: Rights, device: Device) -> dict[str, Any]:
     """A device's page: its summary, what was declared, its agent, its last connections."""
     here = unit.find(Presence, Presence.device_id == device.id)
+    people = {user.id: user.display_name for user in unit.all(User)}
     recent = unit.all(Connection, Connection.device_id == device.id, order=Connection.started.desc(), limit=RECENT)
     return device_summary(unit, rights, device) | {
         "description": device.description,
@@ -110,5 +113,29 @@ def device_detail(unit: Unit, rights: Rights, device: Device) -> dict[str, Any]:
             "hostname": device.hostname or None,
             "lan": list(device.agent_lan),
         },
-        "recent": [connections.as_json(row) for row in recent],
+        "recent": [connections.as_json(row) | {"user": people.get(row.user_id, row.user)} for row in recent],
     }
+
+
+def audit_names(unit: Unit, rows: Sequence[AuditRow]) -> list[dict[str, str]]:
+    """What user, device and service of each row are called now; the record itself keeps the names of its time."""
+    devices = {row.device_id for row in rows} - {None}
+    users = {row.user_id for row in rows} - {None}
+    people = {user.id: user.display_name for user in unit.all(User, User.id.in_(users))}
+    machines = {device.id: device.name for device in unit.all(Device, Device.id.in_(devices))}
+    offered = unit.all(Service, Service.device_id.in_(devices))
+    panels = {(service.device_id, service.slug): service.name for service in offered}
+    named = []
+    for row in rows:
+        found = {
+            "user": people.get(row.user_id or "") or (BY_COMMAND if _by_command(row) else None),
+            "device": machines.get(row.device_id or ""),
+            "service": panels.get((row.device_id or "", row.service or "")),
+        }
+        named.append({key: name for key, name in found.items() if name})
+    return named
+
+
+def _by_command(row: AuditRow) -> bool:
+    """Whether the operator did it with a command on the server, where there is no user."""
+    return row.user_id is None and row.user == "operator" and not row.action.startswith("signin.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from access import audit, factors, lockout, users
+from access import audit, factors, lockout, summaries, users
 from access.api.deps import Body, FromWebproxy, FullSession, Parts, permitted
 from access.api.webproxy_people import Done
 from access.db import Unit, not_found
@@ -106,7 +106,10 @@ class AccountChange(Body):
 
 
 class AuditPage(BaseModel):
-    """Rows of the audit, newest first; `next` is the `before` of the following page."""
+    """Rows of the audit, newest first, each with the present `names` of whom and what it is about.
+
+    `next` is the `before` of the following page.
+    """
 
     rows: list[dict[str, Any]]
     next: int | None
@@ -259,7 +262,9 @@ def read_audit(
         raise BadInput("bad_action", "There is no such kind of event.", {"action": action})
     with kernel.store.account(who.account_id) as unit:
         rows, following = audit.page(unit, limit=limit, before=before, action=action, q=q)
-        return AuditPage(rows=[audit.as_json(row) for row in rows], next=following)
+        names = summaries.audit_names(unit, rows)
+        told = [audit.as_json(row) | {"names": named} for row, named in zip(rows, names, strict=True)]
+        return AuditPage(rows=told, next=following)
 
 
 @router.get("/audit/verify")

@@ -67,13 +67,19 @@ function protocols() {
     const show = (chosen) => {
       for (const part of form.querySelectorAll("[data-for]")) part.hidden = !part.dataset.for.split(" ").includes(chosen);
     };
+    const check = () => {
+      const chosen = form.querySelector("[name=tls_verify]:checked")?.value;
+      for (const part of form.querySelectorAll("[data-for-check]")) part.hidden = part.dataset.forCheck !== chosen;
+    };
     const usual = [...form.querySelectorAll("[data-port]")].map((radio) => radio.dataset.port);
     form.addEventListener("change", (event) => {
+      if (event.target.name === "tls_verify") check();
       if (event.target.name !== "protocol") return;
       if (port.value === "" || usual.includes(port.value)) port.value = event.target.dataset.port;
       show(event.target.value);
     });
     show(form.querySelector("[name=protocol]:checked")?.value);
+    check();
   }
 }
 
@@ -91,6 +97,7 @@ export function start() {
     showBusy(form);
   });
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  document.querySelector("main [aria-invalid=true]")?.focus();
   slugs();
   codes();
   fragments();

@@ -6,8 +6,13 @@ let waiting = false;
 
 function busy() {
   const region = document.querySelector("[data-live-region]");
-  // Nothing moves while a dialog is open or the pointer is held down on the list.
-  return !region || document.querySelector("dialog[open]") !== null || region.matches(":active");
+  // Nothing moves while a dialog is open or the pointer is held down on the list, and what someone types stays.
+  return !region || document.querySelector("dialog[open]") !== null || region.matches(":active") || typing(region);
+}
+
+function typing(region) {
+  const fields = [...region.querySelectorAll("input, textarea")];
+  return fields.some((field) => field.value !== field.defaultValue || (field === document.activeElement && field.matches(":focus-visible")));
 }
 
 function refresh() {

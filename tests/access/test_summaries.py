@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from access import connections, devices, permissions, summaries
+from access import audit, connections, devices, permissions, summaries
 from access.connections import Report
 from access.permissions import Rights
 from panelgate.errors import BadInput
@@ -78,5 +78,19 @@ def test_a_devices_page_has_its_agent_and_last_connections(plant: Plant) -> None
     assert found["lan"] == ["192.168.0.0/24"]
     assert (found["agent"]["version"], found["agent"]["address"]) == ("0.1.0", "198.51.100.4")
     assert found["agent"]["enrolled"].endswith("Z")
-    assert [(row["user"], row["service"], row["reason"]) for row in found["recent"]] == [("anna", "hmi", "tab closed")]
+    assert [(row["user"], row["service"], row["reason"]) for row in found["recent"]] == [("Anna", "hmi", "tab closed")]
     assert found["open"] == []
+
+
+def test_the_record_is_told_with_present_names(plant: Plant) -> None:
+    with plant.writing() as unit:
+        device = plant.device()
+        audit.append(unit, "service.change", user="operator", device_id=device.id, device=device.slug, service="hmi")
+        audit.append(unit, "signin.password", result="failed", user="operator")
+        audit.append(unit, "connection", user="gone", device="gone", service="gone")
+        rows, _ = audit.page(unit, limit=3)
+        gone, failed, changed = summaries.audit_names(unit, rows)
+    assert changed["user"] == summaries.BY_COMMAND
+    assert changed["device"] == device.name
+    assert "service" in changed
+    assert failed == gone == {}

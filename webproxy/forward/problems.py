@@ -89,8 +89,9 @@ BROKEN = Problem(
     "Try again. If it comes back, give your administrator the reference below.",
 )  # fmt: skip
 NO_HANDLER = Problem(
-    501, "no_viewer", "No viewer for this", "This web proxy has no viewer for the service's protocol.",
-    "Ask the administrator of the installation to update it.",
+    501, "no_viewer", "Windows desktops can't be opened yet",
+    "This panel is a Windows desktop (RDP). The viewer for it arrives with a later version of Panelgate.",
+    "Nothing at the machine is wrong, and the panel's settings stay. Until then use the machine's other panels.",
 )  # fmt: skip
 TOO_LARGE = Problem(
     431, "head_too_large", "Too many cookies", "The request's head is larger than 128 kB, mostly because of cookies.",
@@ -156,9 +157,11 @@ _OF_STREAM: dict[int, Problem] = {
         "Check that the panel is switched on and that no firewall on the machine's network drops the connection.", 15,
     ),
     StreamError.TLS: Problem(
-        502, "tls", "The panel's certificate is not the expected one",
-        "The encrypted connection to the panel failed.",
-        "If the panel was replaced or got a new certificate, an administrator can accept it in the service's settings.",
+        502, "tls", "The panel's certificate is not accepted",
+        "The panel showed a certificate that this panel's settings do not accept, so nothing was sent to it.",
+        "Compare the fingerprint with the one at the panel. When it is the same, an administrator can accept this "
+        "certificate: on the machine's page choose Change at the panel, “Only the panel's present certificate”, and "
+        "enter the fingerprint.",
     ),
     StreamError.LIMIT: CROWDED,
     StreamError.PEER_RESET: CLOSED_EARLY,
@@ -225,7 +228,9 @@ def of_stream(exc: Exception | None) -> Problem:
     if code == StreamError.TLS:
         detail = str(getattr(exc, "text", "") or "")
         if detail.startswith("certificate "):
-            return problem.with_facts(certificate=detail.removeprefix("certificate "))
+            words = detail.removeprefix("certificate ").removeprefix("sha256 ")
+            fingerprint, _, trouble = words.partition(" ")
+            return problem.with_facts(certificate=fingerprint, certificate_trouble=trouble)
         if detail:
             return replace(
                 problem, title="No encrypted connection to the panel",

@@ -17,8 +17,14 @@ MOST_PAGES = 20
 
 
 def connections(devices: list[JSON]) -> list[JSON]:
-    """Return what is open now on all devices, longest first."""
-    rows = [{**row, "device": device} for device in devices for row in device.get("open") or []]
+    """Return what is open now on all devices, longest first, with the panels' names."""
+    rows = []
+    for device in devices:
+        named = {service["slug"]: service["name"] for service in device.get("services") or []}
+        rows += [
+            {**row, "device": device, "service": named.get(str(row.get("service")), row.get("service"))}
+            for row in device.get("open") or []
+        ]
     return sorted(rows, key=lambda row: str(row.get("since")))
 
 

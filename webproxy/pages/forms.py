@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from panelgate.errors import BadInput, PanelgateError, Refused, Unavailable
 from panelgate.names import account_ok, slug_ok
@@ -15,7 +17,10 @@ PASSWORD_MAX = 256
 # Which field an answer of access is about; others are shown above the form.
 FIELDS = {
     "slug_taken": "slug", "bad_slug": "slug", "user_taken": "user", "bad_user_name": "user", "account_taken": "account",
-    "bad_account": "account", "weak_password": "password",
+    "bad_account": "account", "weak_password": "password", "bad_lan": "lan", "host_not_ip": "host",
+    "host_forbidden": "host", "host_outside_lan": "host", "bad_port": "port", "bad_path": "path",
+    "bad_tls_pin": "tls_pin", "bad_password": "password", "label_taken": "slug", "bad_name": "name",
+    "bad_description": "description",
 }  # fmt: skip
 
 
@@ -38,7 +43,21 @@ class Problems:
             raise error
         if not isinstance(error, (BadInput, Refused, Unavailable)):
             raise error
+        if error.code == "host_outside_lan":
+            self.add("host", outside(error.facts))
+            return
         self.add(FIELDS.get(error.code, ""), sentence(error.message))
+
+
+def outside(facts: Mapping[str, Any]) -> str:
+    """Say that an address is in none of the machine's networks, and what to do about it."""
+    networks = " or ".join(str(network) for network in facts.get("lan") or [])
+    if not networks:
+        return "This machine has no network yet. Write its network first, under “Change” on the machine's page."
+    return (
+        f"{facts.get('host')} is not in the machine's network, {networks}. Correct the address, or add its network "
+        "under “Change” on the machine's page."
+    )
 
 
 def check_slug(problems: Problems, name: str, slug: str, *, account: bool = False) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.responses import Response
 
 from panelgate.errors import Refused
@@ -20,7 +22,13 @@ async def show_key(visit: Visit, device: JSON) -> Response:
         made=made,
         address=f"/machines/{device['slug']}/connect",
         commands=commands(made),
+        here_only=here_only(made),
     )
+
+
+def here_only(made: JSON) -> bool:
+    """Whether the command's address is loopback: it works on this very computer only."""
+    return re.search(r"https://(127\.|localhost[:/\s]|\[::1\])", str(made.get("command")) + " ") is not None
 
 
 def commands(made: JSON) -> list[str]:

@@ -37,5 +37,5 @@ async def machine(visit: Visit) -> Response:
         "machine.html", place="machines", device=device, panels=panels, own=own, may=may, account=account,
         open=device.get("open") or [], recent=device.get("recent") or [], agent=device.get("agent") or {},
         deep_link=deep_link, link=visit.web.sites.portal_origin + deep_link(account, device["slug"]),
-        with_next=with_next,
+        with_next=with_next, named={service["slug"]: service["name"] for service in device.get("services", [])},
     )  # fmt: skip

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from webproxy.pages.api import JSON
 from webproxy.pages.session import Visit, page
+from webproxy.pages.words import person
 
 # Rows on one page: what a person scrolls through; further narrowing is quicker than further paging.
 PAGE_SIZE = 50
@@ -22,11 +23,24 @@ def page_number(text: str) -> int:
     return min(int(text), 100_000) if text.isascii() and text.isdigit() and int(text) > 0 else 1
 
 
+def opened(device: JSON) -> list[JSON]:
+    """Return who has what open, each once with how many times, and the panels by name."""
+    named = {service["slug"]: service["name"] for service in device.get("services", [])}
+    rows: dict[tuple[str, str], JSON] = {}
+    for row in device.get("open") or []:
+        user, service = person(row.get("user")), person(row.get("service"))
+        found = rows.setdefault((user, service), {**row, "service": named.get(service, service), "times": 0})
+        found["times"] += 1
+    return list(rows.values())
+
+
 def shown(device: JSON) -> JSON:
-    """Return a device for the list: visible services, the panels of the LAN first."""
+    """Return a device for the list: visible services that can be opened, the panels of the LAN first."""
     visible = [service for service in device.get("services", []) if service.get("visible", True)]
     ordered = sorted(visible, key=lambda service: service.get("kind") == "agent")
-    return {**device, "quick": ordered[:QUICK], "more": max(0, len(ordered) - QUICK), "open": device.get("open") or []}
+    # No viewer for Windows desktops yet: they are on the machine's page, which says so.
+    quick = [service for service in ordered if service.get("protocol") != "rdp"][:QUICK]
+    return {**device, "quick": quick, "more": len(ordered) - len(quick), "open": opened(device)}
 
 
 def find(answer: JSON, at: int) -> tuple[list[JSON], int]:

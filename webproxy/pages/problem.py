@@ -15,8 +15,9 @@ from webproxy.pages.templates import PORTAL_BASE, SERVICE_BASE, render
 
 # Facts that a page lists, in this order, when they are there.
 LISTED = (
-    ("device", "Machine"), ("service", "Service"), ("target", "Address at the machine"), ("since", "Offline since"),
-    ("last_address", "Last seen from"), ("certificate", "Certificate of the panel"), ("until", "Possible again"),
+    ("device", "Machine"), ("service", "Panel"), ("target", "Address at the machine"), ("since", "Offline since"),
+    ("last_address", "Last seen from"), ("certificate", "Fingerprint of its certificate (SHA-256)"),
+    ("certificate_trouble", "What is wrong with it"), ("until", "Possible again"),
 )  # fmt: skip
 TIMES = frozenset({"since", "until"})
 # The picture of each kind; others get the triangle.

@@ -24,7 +24,7 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     "factor.enrol": (
         "device-mobile",
         "{user} set up a second factor",
-        "{user} did not finish setting up a second factor",
+        "Wrong code while {user} set up a second factor",
     ),
     "factor.reset": ("device-mobile", "{user} reset the second factor of {subject}", ""),
     "factor.recovery_codes": ("key", "{user} made new recovery codes", ""),
@@ -55,9 +55,9 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     ),
     "device.move": ("server-2", "{device} was sent to another relay", "{device} could not move to another relay"),
     "role.join_token": ("key", "A join token was made", ""),
-    "service.create": ("settings", "{user} added the service {service} to {device}", ""),
-    "service.change": ("settings", "{user} changed the service {service} of {device}", ""),
-    "service.delete": ("settings", "{user} removed the service {service} from {device}", ""),
+    "service.create": ("settings", "{user} added the panel {service} to {device}", ""),
+    "service.change": ("settings", "{user} changed the panel {service} of {device}", ""),
+    "service.delete": ("settings", "{user} removed the panel {service} from {device}", ""),
     "role.join": ("server-2", "A relay or web proxy joined", "A relay or web proxy was refused"),
     "connection": (
         "device-desktop",
@@ -69,12 +69,26 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
 FILTERS = (
     ("", "Everything"), ("connection", "Connections"), ("signin", "Sign-ins"), ("user", "People"),
     ("device", "Machines"),
-    ("service", "Services"), ("refused", "Refusals"),
+    ("service", "Panels"), ("refused", "Refusals"),
 )  # fmt: skip
 # Reasons why a connection ended, as the web proxy reports them.
 REASONS = {
-    "closed": "closed by the user", "idle": "closed after a time without use", "signed_out": "the user signed out",
+    "closed": "closed by the user", "browser_closed": "the page was closed",
+    "browser_silent": "the browser went silent",
+    "idle": "closed after a time without use", "signed_out": "the user signed out",
+    "signed out": "the user signed out", "no_session": "the session ended", "session_expired": "the session ran out",
     "session_ended": "the session ended", "permission": "the permission was taken away",
+    "permission_taken": "the permission was taken away", "not_allowed": "the permission was taken away",
+    "not_found": "the permission was taken away, or the panel removed", "access_changed": "permissions were changed",
+    "service_changed": "the panel's settings were changed", "too many sessions": "too many panels were open at once",
+    "web proxy ends": "the web proxy was restarted", "password_wrong": "the panel did not accept its password",
+    "password_missing": "the panel asked for a password and none is stored", "panel_refused": "the panel refused",
+    "port_closed": "the panel's port is closed", "unreachable": "the panel can't be reached",
+    "timed_out": "the panel did not answer", "not_vnc": "what answers there is not VNC",
+    "no_common_type": "the panel offers no sign-in that the viewer knows", "access_down": "the access server was away",
+    "target_refused": "the agent refused the address", "too_many": "too many viewers at once",
+    "bad_client": "the browser sent something wrong", "broken": "an error of the web proxy",
+    "wrong_password": "wrong password", "wrong_code": "wrong code",
     "device_offline": "the machine went offline",
     "device_cut": "the machine was released", "web proxy lost": "the web proxy was restarted",
     "relay_lost": "the relay was lost",
@@ -90,12 +104,16 @@ def _subject(facts: JSON) -> str:
 
 
 def sentence(row: JSON) -> str:
-    """Return what a row of the audit says, as plain text (templates escape it)."""
+    """Return what a row of the audit says, as plain text (templates escape it).
+
+    `names` holds what user, device and service are called now; without it stands what was recorded.
+    """
     facts = row.get("facts") or {}
+    called = {key: row[key] for key in ("user", "device", "service") if row.get(key)} | (row.get("names") or {})
     names = {
-        "user": person(row.get("user")) or "Someone",
-        "device": person(row.get("device")) or "a machine",
-        "service": person(row.get("service")) or "a service",
+        "user": person(called.get("user")) or "Someone",
+        "device": person(called.get("device")) or "a machine",
+        "service": person(called.get("service")) or "a panel",
         "subject": _subject(facts),
     }
     worked = row.get("result") in {"ok", None, ""}
@@ -107,6 +125,8 @@ def sentence(row: JSON) -> str:
             f"{names['user']}, {words}" + (f" ({', '.join(said)})" if said else "") + ("" if worked else " (refused)")
         )
     _, good, bad = known
+    if row["action"] == "user.create" and worked and _subject(facts) == person(row.get("user")):
+        return f"{names['user']} became the first administrator"
     if worked:
         return good.format(**names)
     return bad.format(**names) if bad else f"{good.format(**names)} (refused)"

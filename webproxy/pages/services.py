@@ -20,11 +20,19 @@ PROTOCOLS = (
 CHECKS = (
     (
         "none",
-        "Accept the panel's own certificate",
-        "Panels make their own certificates. The way to the panel is inside the machine's LAN.",
+        "Accept any certificate",
+        "The usual choice: panels make their own. Encrypted, but nothing proves that it is this panel.",
     ),
-    ("ca", "Only a certificate from a known authority", "For panels with a certificate of your company."),
-    ("pin", "Only this one certificate", "The connection is refused when the panel's certificate changes."),
+    (
+        "ca",
+        "Only one that an authority signed",
+        "For panels with a certificate from an authority that the agent's computer trusts, such as your company's.",
+    ),
+    (
+        "pin",
+        "Only the panel's present certificate",
+        "Known by its fingerprint. When the certificate changes, nobody gets through until it is entered anew.",
+    ),
 )
 _PIN = re.compile(r"[0-9a-f]{64}")
 EMPTY: JSON = {
@@ -44,7 +52,7 @@ def read(visit: Visit, problems: Problems, *, new: bool) -> tuple[JSON, JSON]:
     fields["visible"] = form.get("visible") == "yes"
     fields["slug"] = fields["slug"].lower() or slugify(fields["name"])
     if not fields["name"]:
-        problems.add("name", "Give the service a name, such as HMI.")
+        problems.add("name", "Give the panel a name, such as HMI.")
     elif new:
         check_slug(problems, "slug", fields["slug"])
         if fields["slug"] == "proxy":

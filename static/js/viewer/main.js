@@ -49,7 +49,7 @@ function state(name, word) {
   $("state-word").textContent = word;
   const colours = { connected: "status-green", connecting: "status-blue", reconnecting: "status-orange", ended: "status-red" };
   $("dot").className = `status-dot ${colours[name]} ${name === "connected" ? "" : "status-dot-animated"}`;
-  for (const button of ["cad", "disconnect", "keyboard"]) $(button).disabled = name !== "connected";
+  for (const button of ["cad", "disconnect", "keyboard", "clipboard"]) $(button).disabled = name !== "connected";
 }
 
 function connect() {

@@ -19,7 +19,10 @@ def test_every_end_of_a_stream_has_a_page(code: StreamError) -> None:
 
 def test_tls_names_the_certificate_or_the_fault() -> None:
     problem = problems.of_stream(FakeReset(StreamError.TLS, "certificate sha256 AB:CD"))
-    assert problem.facts["certificate"] == "sha256 AB:CD"
+    assert problem.facts["certificate"] == "AB:CD"
+    assert "certificate_trouble" not in problem.facts
+    problem = problems.of_stream(FakeReset(StreamError.TLS, "certificate sha256 AB:CD self-signed certificate"))
+    assert problem.facts["certificate_trouble"] == "self-signed certificate"
     assert "wrong version" in problems.of_stream(FakeReset(StreamError.TLS, "wrong version")).happened
 
 

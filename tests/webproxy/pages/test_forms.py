@@ -7,6 +7,7 @@ from webproxy.pages.forms import (
     check_password,
     check_port,
     check_slug,
+    outside,
     read_networks,
 )
 
@@ -67,3 +68,12 @@ def test_answers_of_access_find_their_field():
 def test_other_errors_go_on(error):
     with pytest.raises(type(error)):
         Problems().take(error)
+
+
+def test_an_answer_of_access_stands_at_its_field():
+    problems = Problems()
+    problems.take(BadInput("bad_lan", "10.0.0.0/7 is too wide", {}))
+    problems.take(BadInput("host_outside_lan", "x", {"host": "10.1.2.3", "lan": ["192.168.0.0/24"]}))
+    assert "too wide" in problems.found["lan"]
+    assert problems.found["host"].startswith("10.1.2.3 is not in the machine's network, 192.168.0.0/24.")
+    assert outside({"host": "10.1.2.3", "lan": []}).startswith("This machine has no network yet")

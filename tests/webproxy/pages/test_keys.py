@@ -1,6 +1,8 @@
+import pytest
+
 from tests.fakes.portal_access import FakeAccess, three
 from tests.fakes.portal_browser import browse, page
-from webproxy.pages.keys import commands
+from webproxy.pages.keys import commands, here_only
 
 
 async def test_the_key_is_shown_only_when_asked_for():
@@ -30,3 +32,14 @@ async def test_not_for_those_who_only_operate():
 def test_commands_end_with_running_the_agent():
     assert commands({"key": "k", "command": "panelgate agent enrol --key k"})[-1] == "panelgate agent run"
     assert commands({"key": "k"})[0] == "panelgate agent enrol --key k"
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("https://127.0.0.1:8441", True), ("https://localhost", True), ("https://[::1]:8441", True),
+        ("https://access.example.com:8441", False), ("https://localhost.example.com", False),
+    ],
+)  # fmt: skip
+def test_an_address_of_this_computer_only_is_noticed(address, here):
+    assert here_only({"key": "k", "command": f"panelgate agent enrol --key k --access {address}"}) is here

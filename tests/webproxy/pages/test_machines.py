@@ -40,3 +40,21 @@ def test_access_without_paging_is_paged_here():
     rows = [{"slug": str(n)} for n in range(120)]
     devices, total = machines.find({"devices": rows}, 3)
     assert (len(devices), total) == (20, 120)
+
+
+def test_what_is_open_is_told_once_by_name():
+    device = {
+        "services": [
+            {"slug": "hmi", "name": "Main HMI", "protocol": "http"},
+            {"slug": "win", "name": "Desktop", "protocol": "rdp"},
+        ],
+        "open": [{"user": "Ada", "service": "hmi"}, {"user": "Ada", "service": "hmi"}, {"user": "Bob", "service": "x"}],
+    }
+    told = machines.shown(device)
+    assert [(row["user"], row["service"], row["times"]) for row in told["open"]] == [
+        ("Ada", "Main HMI", 2),
+        ("Bob", "x", 1),
+    ]
+    # A Windows desktop can't be opened yet: it is no quick target, only counted.
+    assert [service["slug"] for service in told["quick"]] == ["hmi"]
+    assert told["more"] == 1

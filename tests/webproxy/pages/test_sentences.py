@@ -34,7 +34,10 @@ def test_wording():
     assert sentence(row("user.delete", facts={"name": "Milo"})) == "jana removed Milo"
     assert sentence(row("account.change", "refused")) == "jana changed the account (refused)"
     assert sentence(row("new.thing", user=None)) == "Someone, new: thing (hmi, press-4)"
-    assert sentence({"action": "connection", "result": "ok"}) == "Someone used a service on a machine"
+    assert sentence({"action": "connection", "result": "ok"}) == "Someone used a panel on a machine"
+    names = {"user": "Jana Novak", "device": "Press 4", "service": "Main HMI"}
+    assert sentence(row("connection", names=names)) == "Jana Novak used Main HMI on Press 4"
+    assert sentence(row("user.create", facts={"user": "jana"})) == "jana became the first administrator"
 
 
 def test_reasons_in_words():

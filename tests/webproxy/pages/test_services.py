@@ -30,7 +30,7 @@ async def test_adding_and_changing():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"name": ""}, "Give the service a name"),
+        ({"name": ""}, "Give the panel a name"),
         ({"host": "plc.local"}, "IP address"),
         ({"port": "0"}, "1 to 65535"),
         ({"protocol": "ftp"}, "how the panel is reached"),
