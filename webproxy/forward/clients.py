@@ -15,7 +15,8 @@ class Clients:
             ipaddress.ip_network(part.strip(), strict=False) for part in trusted.split(",") if part.strip()
         ]
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Whether a load balancer has this address."""
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
@@ -28,7 +29,7 @@ class Clients:
         X-Forwarded-For is read from its end, as far as trusted load balancers wrote it.
         """
         address = peer[0] if peer else ""
-        if not self.networks or not self._trusts(address):
+        if not self.networks or not self.trusts(address):
             return address
         hops = b",".join(value for name, value in headers if name.lower() == b"x-forwarded-for").split(b",")
         for hop in reversed(hops):
@@ -38,6 +39,6 @@ class Clients:
             except ValueError:
                 return address
             address = text
-            if not self._trusts(text):
+            if not self.trusts(text):
                 return text
         return address

@@ -36,6 +36,10 @@ UNKNOWN_HOST = Problem(
     421, "unknown_host", "No such address here", "This server does not serve that name.",
     "Check the address, or open the machine from the list in the portal.",
 )  # fmt: skip
+PLAIN = Problem(
+    403, "plain_http", "Only by HTTPS", "The request came without encryption, so it was not answered.",
+    "Use the address with https:// in front. If it was, the load balancer in front of this server passes plain HTTP on.",
+)  # fmt: skip
 NO_SESSION = Problem(
     401, "no_session", "You are not signed in", "The sign-in for this panel has ended or never began.",
     "Reload the page to sign in again.",

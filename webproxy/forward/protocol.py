@@ -17,7 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from panelgate.log import get_logger
-from webproxy.forward import problems, request
+from webproxy.forward import problems, request, secure
 from webproxy.forward.problems import Problem
 from webproxy.forward.request import HEAD_LIMIT, RequestHead, RequestRefused
 from webproxy.forward.route import ServicePath
@@ -26,6 +26,7 @@ from webproxy.security import own_headers
 
 if TYPE_CHECKING:
     from webproxy.forward.exchange import Exchange
+    from webproxy.forward.places import Place
     from webproxy.forward.pool import Upstream
     from webproxy.forward.visit import Visit
     from webproxy.forward.websocket import WebSocketExchange
@@ -87,6 +88,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._quiet_since = 0.0
         self._service = ServicePath(self)
+        self._line = secure.Line.PLAIN
         self.early = b""  # bytes behind an upgrade request that is still being decided
         self._upgrading = False
 
@@ -96,6 +98,8 @@ class FrontProtocol(HttpToolsProtocol):
         """A connection begins."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH)
+        tls = transport.get_extra_info("sslcontext") is not None
+        self._line = secure.line_of(self.web.sites, self.web.clients, self.client, tls=tls)
         self._quiet_since = self.loop.time()
         self._timer = self.loop.call_later(IDLE_SECONDS, self._look)
 
@@ -291,6 +295,9 @@ class FrontProtocol(HttpToolsProtocol):
         if place is None:
             self._unknown_host(head)
             return
+        if self._line is not secure.Line.FINE and secure.is_plain(self._line, raw):
+            self._send_to_https(head, place)
+            return
         if place.is_portal or head.target.startswith(b"/.pg/static/"):
             self._to_portal(raw)
             return
@@ -307,6 +314,15 @@ class FrontProtocol(HttpToolsProtocol):
             self.answer(308, lines + b"Location: " + place.origin + head.target + b"\r\n", head=head)
             return
         self.show(problems.UNKNOWN_HOST, head, None)
+
+    def _send_to_https(self, head: RequestHead, place: Place) -> None:
+        """A page is asked for again by HTTPS; anything else has said too much already and is refused."""
+        if head.is_navigation and head.method in request.SAFE_METHODS:
+            self.closing_after = True
+            lines = own_headers("redirect", secure=False)
+            self.answer(308, lines + b"Location: " + place.origin + head.target + b"\r\n", head=head)
+            return
+        self.show(problems.PLAIN, head, None)
 
     def _to_portal(self, raw: list[tuple[bytes, bytes]]) -> None:
         """uvicorn's usual way, with the events that were kept."""

@@ -20,7 +20,8 @@ def content_policy(sites: Sites | None) -> str:
 
 def page_headers(sites: Sites | None) -> dict[str, str]:
     """Return the headers of a page of ours, for the portal and for error pages on service origins."""
-    return {
+    secure = {"strict-transport-security": "max-age=31536000"} if sites and sites.scheme == "https" else {}
+    return secure | {
         "content-security-policy": content_policy(sites),
         "cache-control": "no-store",
         "referrer-policy": "same-origin",

@@ -1,6 +1,11 @@
 from panelgate.names import Sites
 from tests.fakes.portal_browser import browse
-from webproxy.pages.headers import content_policy
+from webproxy.pages.headers import content_policy, page_headers
+
+
+def test_browsers_are_told_to_stay_with_https():
+    assert "strict-transport-security" not in page_headers(Sites())
+    assert page_headers(Sites("example.com", "https", 443))["strict-transport-security"].startswith("max-age=")
 
 
 def test_the_policy_allows_ours_only():
