@@ -1,7 +1,7 @@
 """What happens to a stream that a web proxy opened: policy, limits, dial, join. It is decided anew each time."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
@@ -17,6 +17,9 @@ from panelgate.tasks import spawn
 log = get_logger(__name__)
 
 PER_SERVICE: Final = 16  # connections at once: the web servers of PLCs have few sockets, some only eight
+# For a place at a full service. A person who turns a page closes many connections and opens as many at once: the news
+# of the old ones' end is then still on its way between us and the panel.
+PLACE_SECONDS: Final = 5.0
 PER_DEVICE: Final = 256  # connections at once through this agent: 1 MiB of windows each at the very worst
 # Two hours: a VNC screen on which nothing moves says nothing; who left is found by the session's own limit.
 IDLE_SECONDS: Final = 2 * 3600.0
@@ -38,6 +41,7 @@ class Forwarder:
         per_service: int = PER_SERVICE,
         per_device: int = PER_DEVICE,
         idle: float = IDLE_SECONDS,
+        patience: float = PLACE_SECONDS,
     ) -> None:
         self._targets = targets
         self._owner = owner
@@ -47,6 +51,8 @@ class Forwarder:
         self._per_service = per_service
         self._per_device = per_device
         self._idle = idle
+        self._patience = patience
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # for a place, by service
         self._open: Counter[str] = Counter()
         self.bytes = 0
         self.refused = 0
@@ -85,8 +91,31 @@ class Forwarder:
         if code is not None:
             self._refuse(stream, service.id, circuit_id, code, reason)
             return
-        self._open[service.id] += 1
-        spawn("forward", self._forward(stream, service, circuit_id))
+        place = self._place(service.id)
+        spawn("forward", self._forward(stream, service, circuit_id, place))
+
+    def _place(self, service_id: str) -> asyncio.Future[None]:
+        """A place among a service's connections: there at once, or when one ends."""
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._open[service_id] < self._per_service:
+            self._open[service_id] += 1
+            place.set_result(None)
+        else:
+            self._waiting.setdefault(service_id, deque()).append(place)
+        return place
+
+    def _give_back(self, service_id: str) -> None:
+        """The place goes to who has waited longest, if anybody still does."""
+        waiting = self._waiting.get(service_id)
+        while waiting:
+            place = waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._waiting.pop(service_id, None)
+        self._open[service_id] -= 1
+        if not self._open[service_id]:
+            del self._open[service_id]
 
     def _refuse(self, stream: Stream, service_id: str, circuit_id: str, code: StreamError, reason: str) -> None:
         self.refused += 1
@@ -99,16 +128,29 @@ class Forwarder:
         decision = policy.decide(service.host, service.port, rules)
         if not decision:
             return StreamError.REFUSED, decision.reason
-        if self._open[service.id] >= self._per_service:
-            return StreamError.LIMIT, f"{self._per_service} connections to this service are open"
-        if self.connections >= self._per_device:
+        waiting = self._waiting.get(service.id, ())
+        if len(waiting) >= self._per_service:
+            return StreamError.LIMIT, _full(self._per_service)
+        if self.connections + len(waiting) >= self._per_device:
             return StreamError.LIMIT, f"{self._per_device} connections through this agent are open"
         return None, decision.reason
 
-    async def _forward(self, stream: Stream, service: Service, circuit_id: str) -> None:
+    async def _forward(self, stream: Stream, service: Service, circuit_id: str, place: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await place
+        except TimeoutError:
+            if place.cancelled():
+                self._waiting[service.id].remove(place)
+            else:
+                self._give_back(service.id)  # it came in the same moment
+            self._refuse(stream, service.id, circuit_id, StreamError.LIMIT, _full(self._per_service))
+            return
         event = log.bind(circuit=circuit_id, service=service.id, host=service.host, port=service.port)
         joined = None
         try:
+            if stream.is_closing():
+                return
             transport = await self._dial(service)
             if stream.is_closing():
                 transport.abort()
@@ -122,8 +164,10 @@ class Forwarder:
             stream.reset(StreamError.INTERNAL)
             raise
         finally:
-            self._open[service.id] -= 1
-            if not self._open[service.id]:
-                del self._open[service.id]
+            self._give_back(service.id)
             if joined is not None:
                 self.bytes += joined.a_to_b + joined.b_to_a
+
+
+def _full(limit: int) -> str:
+    return f"{limit} connections to this service are open"

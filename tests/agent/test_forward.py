@@ -84,13 +84,35 @@ async def test_policy_is_asked_with_this_machines_addresses() -> None:
 
 
 async def test_limits_per_service_and_per_device() -> None:
-    table = Table(per_service=1, per_device=2)
+    table = Table(per_service=1, per_device=2, patience=0.05)
     table.configure(hmi="192.168.0.2", other="192.168.0.3", third="192.168.0.4")
     table.open("hmi")
-    assert (await table.ended(table.open("hmi")))[0] == StreamError.LIMIT
+    assert await table.ended(table.open("hmi")) == (StreamError.LIMIT, "1 connections to this service are open")
     table.open("other")
     code, text = await table.ended(table.open("third", ("third",)))
     assert (code, text) == (StreamError.LIMIT, "2 connections through this agent are open")
+
+
+async def test_a_full_service_is_waited_for() -> None:
+    first: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+    dialled: list[Service] = []
+
+    async def dial(service: Service) -> asyncio.Transport:
+        dialled.append(service)
+        return await first
+
+    table = Table(dial, per_service=1)
+    table.configure(hmi="192.168.0.2")
+    one, two = table.open("hmi"), table.open("hmi")
+    # Nobody may queue without end either.
+    assert (await table.ended(table.open("hmi")))[0] == StreamError.LIMIT
+    await asyncio.sleep(0)
+    assert len(dialled) == 1
+    first.set_exception(DialFailed(StreamError.UNREACHABLE, "gone"))
+    assert (await table.ended(one))[0] == StreamError.UNREACHABLE
+    assert (await table.ended(two))[0] == StreamError.UNREACHABLE
+    assert len(dialled) == 2
+    assert table.forwarder.connections == 0
 
 
 async def test_a_failed_dial_gives_its_place_back_and_tells_why() -> None:
