@@ -125,14 +125,15 @@ class Circuit:
         if self.closed.done():
             return
         try:
-            self._mux.write(stream.id, data)
+            queued = self._mux.write(stream.id, data)
         except Misuse as error:
             stream.reset(StreamError.LIMIT, str(error))
             return
         self.bytes_out += len(data)
         if not self._flushing:
             self._flush_soon()
-        stream.check_writer()
+        if queued > stream.high_water:
+            stream.check_writer()
 
     def finish(self, stream: Stream) -> None:
         """FIN after what is queued."""
@@ -150,8 +151,9 @@ class Circuit:
 
     def consumed(self, stream: Stream, count: int) -> None:
         """`count` bytes were delivered."""
-        self._mux.consumed(stream.id, count, self._now())
-        if not self._flushing:
+        mux = self._mux
+        mux.consumed(stream.id, count, self._now())
+        if not self._flushing and mux.wants_write:
             self._flush_soon()
 
     def forget(self, stream: Stream) -> None:
@@ -321,7 +323,7 @@ class Circuit:
         if last:
             return
         for ident in mux.drained():
-            if (stream := self._streams.get(ident)) is not None:
+            if (stream := self._streams.get(ident)) is not None and stream.waits_for_room:
                 stream.check_writer()
         if mux.wants_write:
             self._flush_soon()

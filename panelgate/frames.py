@@ -43,6 +43,8 @@ class Kind(IntEnum):
     GOAWAY = 9
 
 
+_DATA: Final = int(Kind.DATA)
+
 # Payload sizes that are allowed, and whether the frame belongs to a stream (stream id > 0) or to the circuit (0).
 LIMITS: Final[dict[int, tuple[int, int, bool]]] = {
     Kind.HELLO: (4, 64, False),  # what follows the two versions is for later versions, and skipped
@@ -201,7 +203,17 @@ class FrameReader:
                 break
             stream, word = _HEADER.unpack_from(data, position)
             kind, length = word & 0xFF, word >> 8
-            if kind == Kind.DATA or kind >= IGNORABLE:
+            if kind == _DATA and stream and 0 < length <= MAX_DATA:
+                # The hot path: what `_check` would say, and a whole frame in one step.
+                stop = position + HEADER_SIZE + length
+                if stop <= end:
+                    frames.append(Frame(kind, stream, bytes(data[position + HEADER_SIZE : stop])))
+                    position = stop
+                    continue
+                self._kind, self._stream, self._left = kind, stream, length
+                position += HEADER_SIZE
+                continue
+            if kind == _DATA or kind >= IGNORABLE:
                 self._check(kind, stream, length)
                 self._kind, self._stream, self._left = kind, stream, length
                 position += HEADER_SIZE

@@ -90,7 +90,8 @@ MAX_PENDING: Final = 16 * 1024 * 1024  # bytes one writer may queue; more means 
 MAX_UNREAD: Final = 32 * 1024 * 1024  # bytes received and not consumed in a circuit; half of an agent's 64 MiB
 MAX_CONTROL: Final = 256 * 1024  # bytes of queued control frames; an honest peer never makes us queue so many
 MAX_BATCH: Final = 64 * 1024  # one record: at 256 KiB a stream ran at 360 instead of 922 MB/s
-QUANTUM: Final = 16 * 1024  # a stream's turn when others wait as well: one TLS record
+QUANTUM: Final = 16 * 1024  # a stream's turn while one waits that has just begun: one TLS record
+LONG_TURN: Final = 32 * 1024  # a turn when only long ones wait: half a batch, so two share each
 MIN_ROOM: Final = 1024  # a batch with less room than this goes out as it is: small frames are dear
 RTT_MEMORY: Final = 300.0  # s; the smallest round trip counts so long: with less, our own queues pass for the line's
 PING_AGAIN: Final = 5.0  # s; an unanswered PING is forgotten after this
@@ -226,14 +227,16 @@ class Mux:
         self._say(frames.encode(Kind.OPEN, self._last, name))
         return self._last
 
-    def write(self, stream: int, data: bytes | bytearray | memoryview) -> None:
-        """Queue `data`. Misuse when the stream is finished, reset or unknown, or when too much is queued."""
+    def write(self, stream: int, data: bytes | bytearray | memoryview) -> int:
+        """Queue `data`; how many bytes of the stream are queued then.
+
+        Misuse when the stream is finished, reset or unknown, or when too much is queued."""
         s = self._streams.get(stream)
         if s is None or s.finishing or Act.SEND_DATA not in s.rules:
             raise Misuse("write to a stream that is finished")
         size = len(data)
         if not size:
-            return
+            return s.pending_size
         if s.pending_size + size > self._limits.pending:
             raise Misuse(f"more than {self._limits.pending} bytes queued")
         # A caller may reuse a bytearray; bytes never change.
@@ -242,6 +245,7 @@ class Mux:
         if not s.queued and s.credit:
             s.queued = True
             self._fresh.append(s)
+        return s.pending_size
 
     def finish(self, stream: int) -> None:
         """Half-close: FIN after what is queued. Saying it twice is no error, saying it after a reset is none either."""
@@ -340,7 +344,7 @@ class Mux:
         while room > MIN_ROOM and (fresh or ready):
             self._turns += 1
             s = fresh.popleft() if fresh and (not ready or self._turns & 3) else ready.popleft()
-            turn = QUANTUM if fresh or ready else frames.MAX_DATA
+            turn = QUANTUM if fresh else LONG_TURN if ready else frames.MAX_DATA
             count = min(s.pending_size, s.credit, turn, room - frames.HEADER_SIZE)
             parts.append(frames.data_header(s.id, count))
             room -= count + frames.HEADER_SIZE

@@ -57,7 +57,7 @@ class Stream(asyncio.Transport):
         self._linger: asyncio.TimerHandle | None = None
         self._writer_paused = False
         self._delivering = False  # a delivery is scheduled
-        self._high = HIGH_WATER
+        self.high_water = HIGH_WATER  # bytes queued from which on the writer is paused
         self._low = HIGH_WATER // 4
 
     # asyncio.Transport
@@ -120,7 +120,7 @@ class Stream(asyncio.Transport):
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """The low and the high water mark in bytes."""
-        return self._low, self._high
+        return self._low, self.high_water
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks in bytes; the meaning of None is asyncio's."""
@@ -130,7 +130,7 @@ class Stream(asyncio.Transport):
             low = high // 4
         if not high >= low >= 0:
             raise ValueError("high must be at least low, and both at least 0")
-        self._high, self._low = high, low
+        self.high_water, self._low = high, low
         self.check_writer()
 
     def close(self) -> None:
@@ -195,6 +195,11 @@ class Stream(asyncio.Transport):
         self._drop_waiting()
         self._lose(error)
 
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether `check_writer` has something to do when the queue becomes shorter."""
+        return self._writer_paused or self._closing
+
     def check_writer(self) -> None:
         """The queue became shorter or longer: tell the protocol when a mark was crossed."""
         size = self._circuit.pending(self)
@@ -210,7 +215,7 @@ class Stream(asyncio.Transport):
                 if size <= self._low:
                     self._writer_paused = False
                     protocol.resume_writing()
-            elif size > self._high:
+            elif size > self.high_water:
                 self._writer_paused = True
                 protocol.pause_writing()
         except Exception as error:  # noqa: BLE001  # whatever a protocol does wrong costs its own stream only

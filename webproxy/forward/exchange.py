@@ -75,7 +75,10 @@ class Exchange:
         if circuit is None:
             self.circuit_lost()
             return
-        self._connection = visit.counted(front.client_facts, lambda: front.web.circuits.circuit_id(visit.session))
+        connection = visit.connection
+        if connection is None or connection.reason:
+            connection = visit.counted(front.client_facts, lambda: front.web.circuits.circuit_id(visit.session))
+        self._connection = connection
         try:
             if not visit.pool.submit(self, circuit, front.last_upstream, front.loop.time()):
                 self.fail(problems.CROWDED)
@@ -211,11 +214,15 @@ class Exchange:
         front = self.front
         if front is None:
             return
-        try:
-            lines = response_lines(self.visit.rules, head, self.visit.cookie_names)
-        except RedirectRefused as refused:
-            self.fail(problems.redirected(refused.address))
-            return
+        visit, prepared = self.visit, head.prepared
+        if prepared is None or prepared[0] is not visit:
+            try:
+                joined = b"".join(response_lines(visit.rules, head, visit.cookie_names))
+            except RedirectRefused as refused:
+                self.fail(problems.redirected(refused.address))
+                return
+            prepared = head.prepared = (visit, joined)
+        lines = [prepared[1]]
         self.responded = True
         tail = body
         if head.framing == LENGTH:

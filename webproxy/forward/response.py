@@ -38,7 +38,7 @@ class BadResponse(Exception):
 class ResponseHead:
     """Status and headers. `headers` are (lower-case name, name as sent, value)."""
 
-    __slots__ = ("framing", "headers", "length", "reason", "status", "version")
+    __slots__ = ("framing", "headers", "length", "prepared", "reason", "status", "version")
 
     def __init__(self, version: tuple[int, int], status: int, reason: bytes) -> None:
         self.version = version
@@ -47,6 +47,8 @@ class ResponseHead:
         self.headers: list[tuple[bytes, bytes, bytes]] = []
         self.framing = CLOSE
         self.length = 0
+        # The browser's header lines for it, with the visit they were made for; see Exchange.
+        self.prepared: tuple[object, bytes] | None = None
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of the header `name` (lower case), in order."""
@@ -57,10 +59,14 @@ class ResponseReader:
     """Feed bytes, take the body's bytes; `head`, `done`, `reusable` and `rest` say how far it is."""
 
     __slots__ = (
-        "_at", "_buffer", "_interim", "_left", "_method", "_state", "_upgrade", "done", "head", "rest", "reusable",
+        "_at", "_buffer", "_interim", "_known", "_left", "_method", "_state", "_upgrade", "done", "head", "rest",
+        "reusable",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        # The last clean head, with what it answered and how its body is framed: a panel that is polled often sends
+        # the same head again, byte for byte.
+        self._known: tuple[bytes, bytes, ResponseHead, int, int] | None = None
         self.reset(b"GET")
 
     def reset(self, method: bytes, *, upgrade: bool = False) -> None:
@@ -120,16 +126,15 @@ class ResponseReader:
                 buffer = buffer.lstrip(b"\r\n ")
             end, after = _end_of_head(buffer)
             if end < 0:
-                if len(buffer) > HEAD_LIMIT:
-                    raise BadResponse("the head is larger than 128 kB")
-                if len(buffer) > SLOP + 4 and b"http" not in buffer[: SLOP + 4].lower():
-                    raise BadResponse("it is not HTTP")
-                self._buffer = buffer
+                self._keep(buffer)
                 return b""
             if end > HEAD_LIMIT:
                 raise BadResponse("the head is larger than 128 kB")
-            head = self._parse(buffer[:end])
+            raw = buffer[:end]
             buffer = buffer[after:]
+            if self._repeats(raw):
+                return self.feed(buffer) if buffer else b""
+            head = self._parse(raw)
             if head.status >= 200 or (head.status == 101 and self._upgrade):
                 break
             if head.status == 101:
@@ -140,6 +145,8 @@ class ResponseReader:
         self._buffer = b""
         self.head = head
         self._frame(head)
+        if self.reusable and not self._upgrade:
+            self._known = (raw, self._method, head, self._state, self._left)
         if head.status == 101:
             self.rest = buffer
             self.reusable = False
@@ -150,6 +157,25 @@ class ResponseReader:
                 self.reusable = False
             return b""
         return self.feed(buffer) if buffer else b""
+
+    def _keep(self, buffer: bytes) -> None:
+        """Wait for the rest of a head, unless it can't become one."""
+        if len(buffer) > HEAD_LIMIT:
+            raise BadResponse("the head is larger than 128 kB")
+        if len(buffer) > SLOP + 4 and b"http" not in buffer[: SLOP + 4].lower():
+            raise BadResponse("it is not HTTP")
+        self._buffer = buffer
+
+    def _repeats(self, raw: bytes) -> bool:
+        """Whether the head is the last clean one again; then the reader is behind it."""
+        known = self._known
+        if known is None or known[0] != raw or known[1] != self._method or self._upgrade:
+            return False
+        self._buffer = b""
+        self.head = known[2]
+        self._state, self._left = known[3], known[4]
+        self.done = self._state == _DONE
+        return True
 
     def _parse(self, raw: bytes) -> ResponseHead:
         if b"\0" in raw:

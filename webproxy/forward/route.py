@@ -27,7 +27,7 @@ VIEWED = frozenset({"vnc"})
 class ServicePath:
     """Routes the requests of one browser connection, and remembers what the last one's cookies meant."""
 
-    __slots__ = ("_cookie", "_cookies", "_front", "_place", "_visit")
+    __slots__ = ("_again", "_cookie", "_cookies", "_front", "_place", "_visit")
 
     def __init__(self, front: FrontProtocol) -> None:
         self._front = front
@@ -36,10 +36,16 @@ class ServicePath:
         self._cookies: list[bytes] = []
         self._visit: Visit | None = None
         self._cookie = b""
+        self._again: RequestHead | None = None  # was judged, and came with the cookies of `_visit`
 
     def serve(self, head: RequestHead, place: Place) -> None:
         """Answer `head`, at once or by an exchange: signed in and on an open circuit it takes no task."""
-        front = self._front
+        front, visit = self._front, self._visit
+        # The same head again: only whether the session still counts must be asked anew.
+        again = head is self._again and visit is not None and visit.alive
+        if again and visit is not None and front.web.sessions.cached(visit.token, visit.label) is not None:
+            self._hand_over(head, visit, None)
+            return
         verdict = judge(head, place.origin)
         if verdict is Verdict.ASK and not handoff.expected(head, place.label):
             # The portal asks the person, unless it was the portal's own link that led here.
@@ -51,13 +57,14 @@ class ServicePath:
         if head.target.startswith(b"/.pg/"):
             reserved.serve(front, head, place)
             return
-        visit = self._visit
         if visit is None or place is not self._place or head.cookies != self._cookies or not visit.alive:
             self._first(head, place)
             return
         if front.web.sessions.cached(visit.token, visit.label) is None:
             self._look_up(head, place, visit.token)
             return
+        if verdict is Verdict.GO:
+            self._again = head
         self._hand_over(head, visit, None)
 
     def _first(self, head: RequestHead, place: Place) -> None:
@@ -80,7 +87,7 @@ class ServicePath:
         self._hand_over(head, visit, None)
 
     def _remember(self, head: RequestHead, place: Place, visit: Visit) -> None:
-        self._place, self._cookies, self._visit = place, head.cookies, visit
+        self._place, self._cookies, self._visit, self._again = place, head.cookies, visit, None
         self._cookie = cookie_line(split_cookies(head.cookies)[1], visit.cookie_names)
 
     def _look_up(self, head: RequestHead, place: Place, token: str) -> None:
