@@ -38,7 +38,7 @@ UNKNOWN_HOST = Problem(
 )  # fmt: skip
 PLAIN = Problem(
     403, "plain_http", "Only by HTTPS", "The request came without encryption, so it was not answered.",
-    "Use the address with https:// in front. If it was, the load balancer in front of this server passes plain HTTP on.",
+    "Use the address with https:// in front. If it was: the load balancer before this server passes plain HTTP on.",
 )  # fmt: skip
 NO_SESSION = Problem(
     401, "no_session", "You are not signed in", "The sign-in for this panel has ended or never began.",
@@ -206,6 +206,14 @@ _OF_CODE: dict[str, Problem] = {
     "not_found": NOT_ALLOWED,
     "locked": NOT_ALLOWED,
 }  # fmt: skip
+# The access server answers, but can't work: its own sentence says what is wrong.
+SERVER_TROUBLE = Problem(
+    503, "server_trouble", "The server has trouble of its own", "The access server could not open the connection.",
+    "This page tries again by itself. An administrator of the installation should look at the server.", 10,
+)  # fmt: skip
+_TROUBLES = frozenset({
+    "disk_full", "disk_error", "database_busy", "database_read_only", "database_gone", "database_damaged",
+})  # fmt: skip
 _OF_CODE["access_untrusted"] = _OF_CODE["access_down"]
 _OF_CODE["no_agent"] = _OF_CODE["device_offline"]
 
@@ -216,6 +224,8 @@ def of_error(error: PanelgateError) -> Problem:
     if known is not None:
         facts = {key: error.facts[key] for key in ("since", "last_address", "until") if error.facts.get(key)}
         return known.with_facts(**facts)
+    if error.code in _TROUBLES:
+        return replace(SERVER_TROUBLE, happened=error.message)
     if isinstance(error, Refused):
         return NOT_ALLOWED
     if isinstance(error, Unavailable):

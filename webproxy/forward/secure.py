@@ -1,7 +1,7 @@
 """HTTPS only: what crossed a network in plain text although browsers are to use HTTPS is not served.
 
-Where the web proxy ends HTTPS itself nothing else can arrive. Behind a load balancer the way from there to here is plain:
-whoever else reaches this port, and what the load balancer took in plain text, is sent to HTTPS or refused.
+Where the web proxy ends HTTPS itself nothing else can arrive. Behind a load balancer the way to us is plain: whoever
+else reaches this port, and what the load balancer took in plain text, is sent to HTTPS or refused.
 """
 
 from __future__ import annotations

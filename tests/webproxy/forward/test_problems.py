@@ -40,3 +40,11 @@ def test_errors_of_access() -> None:
 def test_made_pages() -> None:
     assert "10.0.0.9" in problems.redirected("http://10.0.0.9").happened
     assert "NUL" in problems.garbage("there is a NUL").happened
+
+
+@pytest.mark.parametrize("code", ["disk_full", "database_busy"])
+def test_the_servers_own_trouble_is_not_blamed_on_the_machine(code: str) -> None:
+    problem = problems.of_error(Unavailable(code, "The disk is full: nothing was changed."))
+    assert (problem.status, problem.kind) == (503, "server_trouble")
+    assert problem.happened == "The disk is full: nothing was changed."
+    assert problem.retry_seconds
