@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from pathlib import Path
 
 import click
@@ -10,6 +12,7 @@ import uvicorn
 
 from access import authority, demo, devices, joining, relays, schema, setup
 from access.db import Store
+from access.events import Hub
 from access.kernel import AUTHORITY_FOLDER, IDENTITY_FOLDER, KEY_FILE, Kernel, database_address, open_kernel
 from access.keyring import Keyring
 from access.models.machines import Relay
@@ -19,9 +22,11 @@ from panelgate.clock import Clock
 from panelgate.errors import BadInput, Broken
 from panelgate.pki import Identity, Role
 from panelgate.settings import AccessSettings
+from panelgate.tasks import spawn
 
 KEEP_ALIVE_SECONDS = 75  # longer than the web proxy keeps an idle connection, so that it is never us who closes first
-SHUTDOWN_SECONDS = 5  # event streams never end by themselves
+SHUTDOWN_SECONDS = 5  # for answers under way; event streams are ended first
+GOODBYE_SECONDS = 0.5  # for the other side's TLS goodbye: clients don't read connections they keep for later
 BACKLOG = 512
 
 
@@ -146,6 +151,30 @@ def serve() -> None:
     server_of(kernel, identity_of(kernel)).run()
 
 
+class _Server(uvicorn.Server):
+    """Ends the event streams first: open ones would hold up the end, and then be broken off with a traceback."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.close()
+        cutting = spawn("cut closed connections", self._cut_closed())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _cut_closed(self) -> None:
+        while True:
+            await asyncio.sleep(GOODBYE_SECONDS)
+            for connection in list(self.server_state.connections):
+                transport = connection.transport
+                if transport is not None and transport.is_closing():
+                    transport.abort()
+
+
 def server_of(kernel: Kernel, identity: Identity) -> uvicorn.Server:
     """The HTTPS server over the kernel, not yet running."""
     from access.app import create_app
@@ -159,4 +188,4 @@ def server_of(kernel: Kernel, identity: Identity) -> uvicorn.Server:
         backlog=BACKLOG, ssl_certfile=folder / "certificate.pem", ssl_keyfile=str(folder / "key.pem"),
         ssl_context_factory=lambda _config, _default: identity.server_context(), proxy_headers=False, ws="none",
     )  # fmt: skip
-    return uvicorn.Server(config)
+    return _Server(config, kernel.hub)

@@ -8,6 +8,7 @@ and asks for everything anew, which is what it must do after any gap.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -41,6 +42,7 @@ class Subscription:
         self._wake = asyncio.Event()
         self._lock = threading.Lock()
         self.overrun = False
+        self.closed = False
 
     def offer(self, kind: str, line: bytes) -> None:
         """Queue a line for the reader, from any thread."""
@@ -54,6 +56,11 @@ class Subscription:
                 self._size += len(line)
         self._loop.call_soon_threadsafe(self._wake.set)
 
+    def close(self) -> None:
+        """End the stream after what is queued, from any thread."""
+        self.closed = True
+        self._loop.call_soon_threadsafe(self._wake.set)
+
     async def take(self, timeout: float) -> bytes:
         """All queued lines, waiting at most `timeout` seconds for the first; b"" when there was none."""
         try:
@@ -62,6 +69,8 @@ class Subscription:
             return b""
         with self._lock:
             self._wake.clear()
+            if self.closed:
+                self._wake.set()  # what follows is the end, not a wait
             lines, self._lines, self._size = self._lines, [], 0
         return b"".join(lines)
 
@@ -73,6 +82,16 @@ class Hub:
         self._lock = threading.Lock()
         self._readers: set[Subscription] = set()
         self._listeners: list[Callable[[Event], None]] = []
+        self._closed = False
+
+    def close(self) -> None:
+        """End all streams: the server stops, and an open one would hold it up. Readers connect again elsewhere."""
+        with self._lock:
+            self._closed = True
+            readers = tuple(self._readers)
+        for reader in readers:
+            with contextlib.suppress(RuntimeError):  # its event loop has closed
+                reader.close()
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with every event, in the publisher's thread; the way to stop it comes back."""
@@ -108,11 +127,16 @@ class Hub:
         reader = Subscription(asyncio.get_running_loop(), STREAMS[stream])
         with self._lock:
             self._readers.add(reader)
+            if self._closed:
+                reader.close()
         ping = json.dumps({"type": "ping"}).encode() + b"\n"
         try:
             yield ping
             while not reader.overrun:
-                yield await reader.take(ping_seconds) or ping
+                lines = await reader.take(ping_seconds)
+                if reader.closed and not lines:
+                    return
+                yield lines or ping
             log.warning("event_reader_dropped", stream=stream)
         finally:
             self._drop(reader)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +127,17 @@ class Served:
         return f"https://127.0.0.1:{port}"
 
 
-async def test_serving_over_tls_with_the_own_certificate(fresh_data: Path, tmp_path: Path) -> None:
-    import shutil
-
-    data = Path(shutil.copytree(fresh_data, tmp_path / "served"))
+def of_today(fresh_data: Path, folder: Path) -> Path:
+    """A data folder whose authority is valid now, for real TLS."""
+    data = Path(shutil.copytree(fresh_data, folder))
     for path in (data / AUTHORITY_FOLDER).iterdir():
         path.unlink()
     cli.prepare(AccessSettings(_env_file=None, data=data), Clock())  # type: ignore[call-arg]
-    async with Served(data) as served:
+    return data
+
+
+async def test_serving_over_tls_with_the_own_certificate(fresh_data: Path, tmp_path: Path) -> None:
+    async with Served(of_today(fresh_data, tmp_path / "served")) as served:
         web = make_identity(served.kernel, Role.WEBPROXY, "w" * 32)
         async with AccessClient(served.url, web) as client:
             assert await client.call("GET", "/webproxy/v1/setup") == {"needed": True, "signup": False}
@@ -148,6 +153,22 @@ async def test_serving_over_tls_with_the_own_certificate(fresh_data: Path, tmp_p
             with pytest.raises(Refused) as caught:
                 await client.call("GET", "/webproxy/v1/session", session=token)
             assert caught.value.code == "no_session"
+
+
+async def test_an_open_event_stream_does_not_hold_up_the_end(
+    fresh_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        Served(of_today(fresh_data, tmp_path / "served")) as served,
+        AccessClient(served.url, make_identity(served.kernel, Role.WEBPROXY, "w" * 32)) as client,
+    ):
+        events = client.events("/webproxy/v1/events")
+        assert (await anext(events))["type"] == "ping"
+        async with asyncio.timeout(cli.SHUTDOWN_SECONDS / 2), asyncio.TaskGroup() as tasks:
+            tasks.create_task(served.server.shutdown())
+            assert [event async for event in events if event["type"] != "ping"] == []
+    assert "Traceback" not in caplog.text
+    assert "CancelledError" not in caplog.text
 
 
 def test_the_own_certificate_is_kept_and_carries_the_names(data: Path) -> None:

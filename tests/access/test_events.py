@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 
 from access.events import QUEUE_BYTES, STREAMS, Hub
+from panelgate.tasks import spawn
 
 ENDED = {"type": "session.ended", "session_id": "1"}
 
@@ -83,3 +84,17 @@ def test_listeners_hear_everything_until_they_stop() -> None:
 def test_no_type_is_for_nobody() -> None:
     assert {"session.ended", "access.changed"} <= STREAMS["webproxy"]
     assert not STREAMS["webproxy"] & STREAMS["relay"]
+
+
+async def test_a_server_that_stops_ends_its_streams() -> None:
+    hub = Hub()
+    stream = hub.ndjson("webproxy")
+    await following(stream)
+    waiting = spawn("reader", following(stream))
+    await asyncio.sleep(0)
+    hub.publish(ENDED)
+    hub.close()
+    assert await waiting == [ENDED]
+    assert [line async for line in stream] == []
+    late = hub.ndjson("relay")
+    assert len([line async for line in late]) == 1
