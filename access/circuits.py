@@ -11,7 +11,7 @@ from access.db import Store, Unit
 from access.keyring import Keyring
 from access.models.base import new_id
 from access.models.machines import Circuit, Device, Presence, Relay, Service
-from access.models.people import User
+from access.models.people import User, UserSession
 from access.service_sessions import Held
 from access.sessions import Limits
 from panelgate.clock import iso
@@ -127,6 +127,24 @@ def _still_allowed(unit: Unit, row: Circuit, rights: permissions.Rights | None) 
     left = unit.all(Service, Service.id.in_(row.services))
     words = [services.permission(rights, device, service) for service in left]
     return bool(words) and all(words) and (row.read_only or "operate" in words)
+
+
+def to_cut(store: Store, relay_id: str, open_ids: Sequence[str]) -> list[str]:
+    """Of the circuits that a relay has open, those that it must cut: it may not have heard so when it was said.
+
+    Cut already, of a session that has ended, too old, or never given out for this relay.
+    """
+    if not open_ids:
+        return []
+    with store.operator() as unit:
+        rows = unit.all(
+            Circuit, Circuit.id.in_(open_ids), Circuit.relay_id == relay_id, Circuit.cut.is_(None),
+            Circuit.created > unit.now - KEEP_SECONDS,
+        )  # fmt: skip
+        wanted = {row.session_id for row in rows}
+        alive = {row.id for row in unit.all(UserSession, UserSession.id.in_(wanted), UserSession.ended.is_(None))}
+    good = {row.id for row in rows if row.session_id in alive}
+    return [ident for ident in open_ids if ident not in good]
 
 
 def _cut(unit: Unit, rows: Sequence[Circuit], reason: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,11 +83,12 @@ def event(device: Device, row: Presence) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def reconcile(store: Store, relay_id: str, devices: Iterable[Seen]) -> None:
+def reconcile(store: Store, relay_id: str, devices: Iterable[Seen]) -> list[str]:
     """Bring presence in line with a relay's full list: who is in it is up, who was there and is not, is down.
 
-    A list without changes writes nothing.
+    A list without changes writes nothing. The ids of listed devices whose counter does not count come back.
     """
+    refused: list[str] = []
     listed = {seen.device_id: seen for seen in devices}
     with store.operator() as unit:
         here = {
@@ -97,12 +98,24 @@ def reconcile(store: Store, relay_id: str, devices: Iterable[Seen]) -> None:
         now = unit.now
     for seen in listed.values():
         known = here.get(seen.device_id)
-        if known is None or known.up_counter != seen.counter or known.address != seen.address:
-            note(store, relay_id, seen, up=True)
+        news = known is None or known.up_counter != seen.counter or known.address != seen.address
+        if news and not note(store, relay_id, seen, up=True):
+            refused.append(seen.device_id)
     for row in here.values():
         # A list that was written down just before a device came up does not know it yet.
         if row.device_id not in listed and now - (row.since or 0.0) > REPORT_SECONDS:
             note(store, relay_id, Seen(row.device_id, row.up_counter, ""), up=False)
+    return refused
+
+
+def revoked(store: Store, device_ids: Sequence[str]) -> list[str]:
+    """Of these devices, those that no agent is bound to: deleted, released, or never there."""
+    if not device_ids:
+        return []
+    with store.operator() as unit:
+        bound = unit.all(Device, Device.id.in_(device_ids), Device.serial.is_not(None), Device.deleted.is_(None))
+    known = {row.id for row in bound}
+    return [ident for ident in device_ids if ident not in known]
 
 
 def take_offline(unit: Unit, device: Device, why: str) -> None:

@@ -71,7 +71,7 @@ class Control:
                 self._asked_to_leave = reason if reason in LEAVE_REASONS else "moved"
                 log.info("relay says leave", reason=self._asked_to_leave)
                 self.close()
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             log.warning("control message unreadable")
 
     def carrier_data(self, data: bytes) -> None:

@@ -68,7 +68,7 @@ class Control:
             kind = message["type"]
             if kind == "refuse":
                 self._owner.refused(self, str(message["circuit"]), str(message["code"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             log.warning("control message unreadable", device=self.device_id)
             self.pipe.close(CloseCode.UNSUPPORTED, "unreadable_message")
 

@@ -19,6 +19,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 REPORT_SECONDS = 5.0  # unless the access server says otherwise when we register
+CIRCUITS_LIMIT = 2000  # ids in one report, as the access server takes them; more go in turn
 KEYS_SECONDS = 60.0  # a new signing key is published well before it is used
 RETRY_FIRST_SECONDS = 0.25
 RETRY_LONGEST_SECONDS = 5.0  # as often as a report: the access server's return must be noticed soon
@@ -54,6 +55,7 @@ class Reporter:
         self._jitter = jitter
         self._pending: dict[str, Presence] = {}
         self._news = asyncio.Event()
+        self._told = 0  # how many circuits earlier reports named, to go on behind them
         self.controls: Controls | None = None
         self.registered = False
         self.reached_at: float | None = None
@@ -146,6 +148,7 @@ class Reporter:
         controls = self.controls.all() if self.controls is not None and devices else []
         body = {
             "circuits": len(self._rendezvous),
+            "circuit_ids": self._some_circuits(),
             "bytes": self._rendezvous.bytes,
             "devices": [
                 {
@@ -158,11 +161,26 @@ class Reporter:
             ],
         }
         try:
-            await self._client.call("POST", "/relay/v1/report", json=body)
+            answer = await self._client.call("POST", "/relay/v1/report", json=body)
         except BadInput as error:
             # It does not know us: its database may be new, or it was away for long. Register again.
             log.warning("report refused", code=error.code)
             self.registered = False
+            return
+        # Said once by the event stream; here for what it said while it was broken.
+        for circuit_id in _texts(answer.get("cut")):
+            self._event({"type": "circuit.cut", "circuit_id": circuit_id, "reason": "revoked"})
+        for device_id in _texts(answer.get("revoked")):
+            self._event({"type": "device.cut", "device_id": device_id, "reason": "revoked"})
+
+    def _some_circuits(self) -> list[str]:
+        """Ids of open circuits, at most CIRCUITS_LIMIT: all of them within a few reports."""
+        ids = list(self._rendezvous.ids())
+        if len(ids) <= CIRCUITS_LIMIT:
+            return ids
+        start = self._told % len(ids)
+        self._told = start + CIRCUITS_LIMIT
+        return (ids + ids)[start : start + CIRCUITS_LIMIT]
 
     async def _tell(self, device_id: str) -> None:
         news = self._pending[device_id]
@@ -218,3 +236,7 @@ class Reporter:
     def _wait(self, attempt: int) -> float:
         ceiling = min(RETRY_LONGEST_SECONDS, RETRY_FIRST_SECONDS * 2 ** min(attempt, 10))
         return self._jitter(ceiling / 2, ceiling)
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

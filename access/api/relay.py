@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from access import presence, relays
+from access import circuits, presence, relays
 from access.api.deps import Body, Parts, caller
 from panelgate.pki import Peer, Role
 
 router = APIRouter(prefix="/relay/v1", tags=["relay"])
 
+CIRCUITS_LIMIT = 2000  # ids in one report; a relay with more sends them in turn
 DEVICES_LIMIT = 5000  # of one relay; its report stays below the body's limit
 
 FromThisRelay = Annotated[Peer, Depends(caller(Role.RELAY))]
@@ -47,11 +48,19 @@ class ConnectedDevice(Body):
 
 
 class Report(Body):
-    """A relay's load and its devices; `bytes` since it started."""
+    """A relay's load and its devices; `bytes` since it started, `circuit_ids` (some) of those open."""
 
     circuits: Count
+    circuit_ids: list[DeviceId] = Field(default_factory=list, max_length=CIRCUITS_LIMIT)
     devices: list[ConnectedDevice] = Field(max_length=DEVICES_LIMIT)
     bytes: Count = 0
+
+
+class Reported(BaseModel):
+    """What the relay must know and may have missed: circuits to cut, devices whose certificate is revoked."""
+
+    cut: list[str]
+    revoked: list[str]
 
 
 class News(Body):
@@ -82,13 +91,19 @@ def register(kernel: Parts, peer: FromThisRelay, body: Register) -> Registered:
 
 
 @router.post("/report")
-def report(kernel: Parts, peer: FromThisRelay, body: Report) -> Done:
-    """Report load and devices; a relay silent for 15 s is taken for dead."""
+def report(kernel: Parts, peer: FromThisRelay, body: Report) -> Reported:
+    """Report load, devices and circuits; a relay silent for 15 s is taken for dead.
+
+    The answer repeats what the event stream said while it was broken.
+    """
     with kernel.store.operator(write=True) as unit:
         relays.report(unit, peer.id, circuits=body.circuits, devices=len(body.devices), transferred=body.bytes)
     seen = [presence.Seen(row.device_id, row.counter, row.address) for row in body.devices]
-    presence.reconcile(kernel.store, peer.id, seen)
-    return Done()
+    refused = presence.reconcile(kernel.store, peer.id, seen)
+    return Reported(
+        cut=circuits.to_cut(kernel.store, peer.id, body.circuit_ids),
+        revoked=presence.revoked(kernel.store, refused),
+    )
 
 
 @router.post("/presence")

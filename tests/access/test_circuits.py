@@ -154,3 +154,27 @@ def test_old_circuits_are_dropped(plant: Plant, clock: FakeClock) -> None:
     assert circuits.sweep(plant.kernel.store) == 0
     clock.advance(86401)
     assert circuits.sweep(plant.kernel.store) == 1
+
+
+def test_a_relay_that_missed_a_cut_hears_it_again(plant: Plant, clock: FakeClock) -> None:
+    relay = plant.online()
+    store = plant.kernel.store
+    _, session = plant.member()
+    kept = authorise(plant, plant.hmi).circuit_id
+    cut = authorise(plant, plant.hmi, session=session).circuit_id
+    assert circuits.to_cut(store, relay, []) == []
+    assert circuits.to_cut(store, relay, [kept, cut]) == []
+    with plant.writing() as unit:
+        row = unit.need(Circuit, cut)
+        assert circuits.cut_session(unit, row.session_id, "session_ended") == 1
+    assert circuits.to_cut(store, relay, [kept, cut, "never"]) == [cut, "never"]
+    assert circuits.to_cut(store, "another relay", [kept]) == [kept]
+    plant.end_session()  # and nobody was there to cut its circuits
+    assert circuits.to_cut(store, relay, [kept]) == [kept]
+
+
+def test_a_circuit_older_than_any_session_is_cut(plant: Plant, clock: FakeClock) -> None:
+    relay = plant.online()
+    made = authorise(plant, plant.hmi).circuit_id
+    clock.advance(circuits.KEEP_SECONDS)
+    assert circuits.to_cut(plant.kernel.store, relay, [made]) == [made]

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from panelgate.access_client import AccessClient
 from panelgate.clock import Clock
 from panelgate.errors import BadInput
@@ -130,3 +132,32 @@ async def test_an_access_server_that_forgot_us_is_told_again(tmp_path: Path) -> 
 
         table.access._relay = forgetful  # type: ignore[method-assign]
         await table.access.until(lambda: len(table.access.asked("/relay/v1/register")) == 2)
+
+
+async def test_what_the_event_stream_lost_is_cut_by_the_next_report(tmp_path: Path) -> None:
+    async with running(tmp_path) as table:
+        relay = table.access._relay
+        cut: list[str] = []
+
+        def answer(what: str, relay_id: str, data: dict[str, object]) -> dict[str, object]:
+            said = relay(what, relay_id, data)
+            return {"cut": ["c1", 7], "revoked": ["d1"]} if what == "report" else said
+
+        table.rendezvous.cut = lambda ident, reason: bool(cut.append(f"{ident} {reason}"))  # type: ignore[method-assign]
+        table.access._relay = answer  # type: ignore[method-assign]
+        carrier = table.agent()
+        await table.access.until(lambda: cut and carrier.closed)
+        assert set(cut) == {"c1 revoked"}
+        assert carrier.messages == [{"type": "leave", "reason": "revoked"}]
+
+
+async def test_many_circuits_are_named_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.report.CIRCUITS_LIMIT", 2)
+    async with running(tmp_path) as table:
+        table.rendezvous.ids = lambda: iter(["a", "b", "c"])  # type: ignore[method-assign]
+        seen: set[str] = set()
+        for _ in range(3):
+            some = table.reporter._some_circuits()
+            assert len(some) == 2
+            seen.update(some)
+        assert seen == {"a", "b", "c"}

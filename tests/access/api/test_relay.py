@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from access import devices
+from access.api.relay import CIRCUITS_LIMIT
 from access.kernel import Kernel
 from access.models.machines import Relay
 from panelgate.pki import Role
 from tests.fakes.access_machines import Plant
-from tests.fakes.access_world import Api, make_identity
+from tests.fakes.access_world import ACTOR, Api, make_identity
 
 
 def relay_of(api: Api, kernel: Kernel, ident: str = "relay-1") -> Api:
@@ -58,6 +60,20 @@ async def test_a_late_report_is_not_accepted(api: Api, plant: Plant) -> None:
     assert await one.post("/relay/v1/presence", news(plant, 1, "down")) == {"accepted": False}
     await one.post("/relay/v1/report", {"circuits": 0, "devices": [device(plant, 1)], "bytes": 0})
     assert (plant.presence().online, plant.presence().up_relay_id) == (True, "relay-2")
+
+
+async def test_the_answer_to_a_report_repeats_what_was_missed(api: Api, plant: Plant) -> None:
+    relay = relay_of(api, plant.kernel)
+    await relay.post("/relay/v1/register", {"url": "wss://one", "version": "0"})
+    plant.enrol()
+    _, counter = plant.connect()
+    body: dict[str, Any] = {"circuits": 1, "circuit_ids": ["gone"], "devices": [device(plant, counter)], "bytes": 0}
+    assert await relay.post("/relay/v1/report", body) == {"cut": ["gone"], "revoked": []}
+    with plant.writing() as unit:
+        devices.release(unit, ACTOR, devices.need(unit, plant.device_id))
+    assert await relay.post("/relay/v1/report", body) == {"cut": ["gone"], "revoked": [plant.device_id]}
+    many = [f"{number:032x}" for number in range(CIRCUITS_LIMIT + 1)]
+    assert (await relay.refused("POST", "/relay/v1/report", body | {"circuit_ids": many}))[1] == "bad_input"
 
 
 async def test_a_large_report_fits(api: Api, plant: Plant) -> None:
