@@ -84,6 +84,14 @@ def shot(page: Page, name: str) -> None:
     page.screenshot(path=SHOTS / f"{name}.png")
 
 
+def signed_in(browser: Browser, token: str) -> BrowserContext:
+    """A browser that has a portal session already."""
+    cookie: Any = {"name": "__Host-pgs", "value": token, "domain": "portal.localhost", "path": "/", "sameSite": "Lax"}
+    return new_context(
+        browser, storage_state={"cookies": [{**cookie, "expires": -1, "secure": True, "httpOnly": True}]}
+    )
+
+
 @pytest.fixture
 def contexts(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """Browsers of different people: each call is a new, empty profile."""

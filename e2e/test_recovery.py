@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.conftest import new_context, shot
+from e2e.conftest import shot, signed_in
 from e2e.harness.administrator import Administrator
 from e2e.harness.installation import Agent, Installation
 from e2e.harness.processes import Process, free_port, listening, wait_until
@@ -36,7 +36,7 @@ class Plant:
             directory / "web.log",
         )  # fmt: skip
         self.web.wait_for("the web page is served", lambda: listening(self.web_port, ADDRESS))
-        self.panel = Panel(directory / "panel", display=74, port=free_port(ADDRESS), host=ADDRESS)
+        self.panel = Panel(directory / "panel", port=free_port(ADDRESS), host=ADDRESS)
         self.api.service(self.device_id, "web", ADDRESS, self.web_port)
         self.api.service(self.device_id, "vnc", ADDRESS, self.panel.port, "vnc", password="plc12345")
         self.agent = Agent(self.installation, "press", self.api.key(self.device_id), allow=[ADDRESS])
@@ -44,7 +44,7 @@ class Plant:
 
     def stop(self) -> None:
         self.agent.stop()
-        self.panel.stop()
+        self.panel.close()
         self.web.stop()
         self.installation.stop()
 
@@ -59,15 +59,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
 @pytest.fixture
 def operator(plant: Plant, browser: Browser) -> Iterator[Page]:
     """A page signed in at the portal."""
-    context = new_context(browser)
-    cookie = {
-        "name": "__Host-pgs",
-        "value": plant.api.token,
-        "url": plant.installation.portal,
-        "secure": True,
-        "httpOnly": True,
-    }
-    context.add_cookies([{**cookie, "sameSite": "Lax"}])  # type: ignore[list-item]
+    context = signed_in(browser, plant.api.token)
     yield context.new_page()
     context.close()
 

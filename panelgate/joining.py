@@ -14,16 +14,33 @@ HALF_CLOSED_SECONDS: Final = 60.0  # one side is done; the other has this long b
 
 
 class Held(asyncio.Protocol):
-    """The protocol of a fresh connection until it is joined: reads nothing, remembers in `is_lost` if it was lost."""
+    """The protocol of a fresh connection until it is joined: what comes meanwhile is kept and handed on, in order.
+
+    Reading is paused at once, so little can come; uvloop starts to read after connection_made whatever that said, and
+    a VNC panel or an SSH server greets before anybody asked.
+    """
 
     def __init__(self) -> None:
+        self.data = bytearray()
+        self.is_ended = False  # its EOF came
         self.is_lost = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing may be read before somebody can take it."""
+        """Nothing should be read before somebody can take it."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep it; at most one read arrives, because this pauses again."""
+        self.data += data
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Keep that too; the connection stays open for what we have to say."""
+        self.is_ended = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone before it was joined."""
@@ -47,6 +64,7 @@ class Joined:
 
     def start(self) -> None:
         """Take both transports over."""
+        kept: list[tuple[_End, Held]] = []
         for end in self._ends:
             held = end.mine.get_protocol()
             # A transport that is lost has forgotten its protocol, and would never tell a new one.
@@ -54,6 +72,13 @@ class Joined:
                 end.gone = True
             else:
                 end.mine.set_protocol(end)
+                if isinstance(held, Held):
+                    kept.append((end, held))
+        for end, held in kept:
+            if held.data:
+                end.data_received(bytes(held.data))
+            if held.is_ended:
+                end.eof_received()
         for end in self._ends:
             if end.gone:
                 self.lost(end, ConnectionResetError("lost before it was joined"))

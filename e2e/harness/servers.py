@@ -41,15 +41,24 @@ def start_fuxa(directory: Path, port: int, *, prefix: Sequence[str] = ()) -> Pro
     return process
 
 
+def _free_display() -> int:
+    """The number of an X display that nobody uses."""
+    used = {path.name for path in Path("/tmp/.X11-unix").glob("X*")} | {
+        path.name[2:-5] for path in Path("/tmp").glob(".X*-lock")
+    }
+    return next(number for number in range(100, 1000) if not {f"X{number}", str(number)} & used)
+
+
 class Panel:
     """A VNC panel: TigerVNC with a password, a coloured screen, and xev, which prints what reaches it."""
 
     def __init__(
-        self, directory: Path, *, display: int, port: int, password: str | None = "plc12345", host: str = "127.0.0.1",
+        self, directory: Path, *, port: int, password: str | None = "plc12345", host: str = "127.0.0.1",
         colour: str = "#204080", geometry: str = "800x480", prefix: Sequence[str] = (),
     ) -> None:  # fmt: skip
         directory.mkdir(parents=True, exist_ok=True)
-        self.port, self.display, self.prefix = port, f":{display}", list(prefix)
+        display = _free_display()
+        self.port, self.display = port, f":{display}"
         security = ["-SecurityTypes", "None"]
         if password is not None:
             secret = directory / "passwd"
@@ -88,13 +97,7 @@ class Panel:
         found = re.findall(r"ButtonPress event.*?root:\((\d+),(\d+)\)", self.events.text, re.DOTALL)
         return [(int(x), int(y)) for x, y in found]
 
-    def cut_text(self, text: str) -> None:
-        """Put a text on the panel's clipboard, as a program there would."""
-        subprocess.run(
-            ["xclip", "-display", self.display, "-selection", "clipboard"], input=text.encode(), check=True, timeout=10
-        )
-
-    def stop(self) -> None:
+    def close(self) -> None:
         """Switch the panel off."""
         self.events.stop()
         self.server.stop()

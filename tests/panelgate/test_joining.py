@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
 import pytest
+import uvloop
 
 from panelgate import joining
 from panelgate.circuit import Circuit, Stream, StreamReset
@@ -205,3 +206,30 @@ async def test_close_ends_both(site: Site) -> None:
     site.joined[0].close()
     await device.until(lambda r: r.eof)
     await browser.until(lambda r: r.lost)
+
+
+async def greeted(greeting: bytes) -> bytes:
+    """What a client gets through a join when the device had spoken long before it was joined."""
+    loop = asyncio.get_running_loop()
+    device, device_end = socket.socketpair()
+    client, client_end = socket.socketpair()
+    for each in (device_end, client, client_end):
+        each.setblocking(False)
+    device.sendall(greeting)
+    async with asyncio.timeout(SECONDS):
+        target, held = await loop.create_connection(Held, sock=device_end)
+        other, _ = await loop.create_connection(Held, sock=client_end)
+        if "uvloop" in type(loop).__module__:
+            # It reads in spite of the pause: only a join after that shows that nothing is lost.
+            await eventually(lambda: held.data)
+        joined = join(other, target)
+        got = await loop.sock_recv(client, 65536)
+        client.close()
+        device.close()
+        await joined.done
+    return got
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_greeting_before_the_join_is_not_lost(runner: Callable[[Coroutine[None, None, bytes]], bytes]) -> None:
+    assert runner(greeted(b"RFB 003.008\n")) == b"RFB 003.008\n"
