@@ -15,6 +15,8 @@ INSTALL := $(PIP) install --require-hashes --no-deps
 PACKAGES := panelgate access relay webproxy agent demo
 FUXA_VERSION := 1.3.4
 FUXA := .cache/fuxa-$(FUXA_VERSION)
+AXE_VERSION := 4.10.3
+AXE := .cache/axe-core-$(AXE_VERSION)
 APT := chromium tigervnc-standalone-server tigervnc-tools xvfb x11-apps x11-utils x11-xserver-utils xdotool postgresql \
        iproute2 wrk nginx-light openssh-server curl
 PIP_TOOLS := pip-tools==7.6.2
@@ -63,12 +65,16 @@ $(FUXA)/installed:
 	npm install --prefix $(FUXA) --no-audit --no-fund --loglevel=error @frangoteam/fuxa@$(FUXA_VERSION)
 	@touch $@
 
+$(AXE)/installed:
+	npm install --prefix $(AXE) --no-audit --no-fund --loglevel=error axe-core@$(AXE_VERSION)
+	@touch $@
+
 .PHONY: programs
 programs:
 	@bash tools/apt.sh $(APT)
 
 .PHONY: setup-test
-setup-test: setup programs $(STAMP)/dev $(FUXA)/installed ## Install what the tests need besides (Debian packages by apt)
+setup-test: setup programs $(STAMP)/dev $(FUXA)/installed $(AXE)/installed ## Install what the tests need besides (Debian packages by apt)
 
 # --- running ---------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
         "Sign-in of {user} was tried while locked",
     ),
     "service.sign_out": ("logout", "{user} signed out of {service} at {device}", ""),
-    "session.end": ("logout", "{user} signed out, or the session ended", ""),
+    "session.end": ("logout", "A session of {user} ended", ""),
     "factor.enrol": (
         "device-mobile",
         "{user} set up a second factor",
@@ -28,7 +28,7 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     ),
     "factor.reset": ("device-mobile", "{user} reset the second factor of {subject}", ""),
     "factor.recovery_codes": ("key", "{user} made new recovery codes", ""),
-    "password.change": ("key", "{user} changed a password", "{user} gave a wrong password while changing it"),
+    "password.change": ("key", "{user} changed their password", "{user} gave a wrong password while changing it"),
     "user.create": ("user", "{user} added {subject}", ""),
     "user.change": ("user", "{user} changed {subject}", ""),
     "user.delete": ("user", "{user} removed {subject}", ""),
@@ -88,6 +88,10 @@ REASONS = {
     "no_common_type": "the panel offers no sign-in that the viewer knows", "access_down": "the access server was away",
     "target_refused": "the agent refused the address", "too_many": "too many viewers at once",
     "bad_client": "the browser sent something wrong", "broken": "an error of the web proxy",
+    "sign_out": "", "disabled": "the person was disabled", "deleted": "the person was removed",
+    "password_changed": "the password was changed", "factor_reset": "the second factor was reset",
+    "factor_changed": "the second factor was replaced", "revoked": "ended under Settings",
+    "expired": "its time was over", "absolute": "its time was over", "limit": "its time was over",
     "wrong_password": "wrong password", "wrong_code": "wrong code",
     "device_offline": "the machine went offline",
     "device_cut": "the machine was released", "web proxy lost": "the web proxy was restarted",
@@ -95,12 +99,47 @@ REASONS = {
     "panel_closed": "the panel closed it", "shutdown": "the web proxy was restarted",
 }  # fmt: skip
 
+# Ends that say that the panel was never reached.
+FAULTS = frozenset(
+    {
+        "password_wrong", "password_missing", "panel_refused", "port_closed", "unreachable", "timed_out", "not_vnc",
+        "no_common_type", "target_refused", "device_offline",
+    }
+)  # fmt: skip
+
 
 def _subject(facts: JSON) -> str:
     for key in ("subject", "target", "of_user", "display_name", "name", "user"):
         if isinstance(facts.get(key), str) and facts[key]:
             return str(facts[key])
     return "a user"
+
+
+def opened(row: JSON) -> bool:
+    """Whether a connection got as far as the panel: it ended for no fault of the panel's, and something came back."""
+    return reason_code(row) not in FAULTS and bool(row.get("bytes_down"))
+
+
+def _special(row: JSON, facts: JSON) -> str:
+    """The sentence of an event whose facts say more than its action; "" for all others."""
+    if row["action"] == "connection" and row.get("result") in {"ok", None, ""} and reason_code(row) and not opened(row):
+        return SENTENCES["connection"][2]
+    if row["action"] == "session.end" and reason_code(row) == "sign_out":
+        return "{user} signed out"
+    if row["action"] == "user.change" and isinstance(facts.get("disabled"), list) and facts["disabled"]:
+        return "{user} disabled {subject}" if facts["disabled"][-1] else "{user} enabled {subject} again"
+    return _refusal(facts) if row["action"] == "refused" else ""
+
+
+def _refusal(facts: JSON) -> str:
+    if facts.get("what") == "link":
+        parts = [facts.get("account"), facts.get("device"), facts.get("service") or facts.get("ip")]
+        # What a person typed may hold braces, which `format` would take for names.
+        link = "/".join(str(part) for part in parts if part).replace("{", "").replace("}", "")
+        return "{user} followed a link to " + link + ", where nothing is for them"
+    if facts.get("what") == "handoff":
+        return "A sign-in to a panel was refused for {user}"
+    return "{user} tried what their permissions do not cover"
 
 
 def sentence(row: JSON) -> str:
@@ -125,6 +164,9 @@ def sentence(row: JSON) -> str:
             f"{names['user']}, {words}" + (f" ({', '.join(said)})" if said else "") + ("" if worked else " (refused)")
         )
     _, good, bad = known
+    special = _special(row, facts)
+    if special:
+        return special.format(**names)
     if row["action"] == "user.create" and worked and _subject(facts) == person(row.get("user")):
         return f"{names['user']} became the first administrator"
     if worked:
@@ -132,15 +174,20 @@ def sentence(row: JSON) -> str:
     return bad.format(**names) if bad else f"{good.format(**names)} (refused)"
 
 
+def reason_code(row: JSON) -> str:
+    """Return the code of why a connection or session ended, or why something was refused."""
+    facts = row.get("facts") or {}
+    return str(row.get("reason") or facts.get("reason") or facts.get("code") or "")
+
+
 def reason(row: JSON) -> str:
     """Return why a connection ended, or why something was refused; "" when nothing says so."""
-    facts = row.get("facts") or {}
-    code = row.get("reason") or facts.get("reason") or facts.get("code") or ""
-    return REASONS.get(str(code), str(code).replace("_", " "))
+    code = reason_code(row)
+    return REASONS.get(code, code.replace("_", " "))
 
 
 def picture(row: JSON) -> str:
     """Return the name of the icon of a row."""
-    if row.get("result") not in {"ok", None, ""}:
+    if row.get("result") not in {"ok", None, ""} or (row["action"] == "connection" and _special(row, {})):
         return "alert-triangle"
     return SENTENCES.get(row["action"], ("info-circle", "", ""))[0]

@@ -40,6 +40,23 @@ def test_wording():
     assert sentence(row("user.create", facts={"user": "jana"})) == "jana became the first administrator"
 
 
+def test_facts_say_more_than_the_action():
+    assert sentence(row("connection", facts={"reason": "port_closed"})) == "jana could not open hmi on press-4"
+    assert sentence(row("connection", facts={"reason": "idle"})) == "jana could not open hmi on press-4"
+    assert picture(row("connection", facts={"reason": "idle"})) == "alert-triangle"
+    assert sentence(row("connection", bytes_down=9, facts={"reason": "idle"})) == "jana used hmi on press-4"
+    assert sentence(row("session.end", facts={"reason": "sign_out"})) == "jana signed out"
+    assert sentence(row("session.end", facts={"reason": "disabled"})) == "A session of jana ended"
+    assert sentence(row("user.change", facts={"user": "bob", "disabled": [False, True]})) == "jana disabled bob"
+    assert sentence(row("user.change", facts={"user": "bob", "disabled": [True, False]})) == "jana enabled bob again"
+    link = {"what": "link", "account": "acme", "device": "a{b}", "service": "hmi"}
+    said = "jana followed a link to acme/ab/hmi, where nothing is for them"
+    assert sentence(row("refused", "refused", facts=link)) == said
+    handoff = row("refused", "refused", facts={"what": "handoff"})
+    assert sentence(handoff) == "A sign-in to a panel was refused for jana"
+    assert sentence(row("refused", "refused")) == "jana tried what their permissions do not cover"
+
+
 def test_reasons_in_words():
     assert reason(row("connection", facts={"reason": "idle"})) == "closed after a time without use"
     assert reason(row("connection", reason="odd_thing")) == "odd thing"
