@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from webproxy.sessions import ServiceSession
 
 REPORT_SECONDS = 5.0  # the access server ends a connection that was not reported for 30 s
+LOOK_SECONDS = 1.0  # between looks at the counters: the audit's durations are this exact
 IDLE_SECONDS = 60.0  # a connection over HTTP ends so long after its last byte
 UNREPORTED_LIMIT = 5_000  # ended connections kept while the access server is down
 
@@ -31,7 +33,9 @@ class Access(Protocol):
 class Connection:
     """One connection. `up` and `down` count bytes to and from the device; the hot path adds to them directly."""
 
-    __slots__ = ("_held", "_seen", "body", "down", "id", "last_activity", "owner", "quiet_since", "reason", "up")
+    __slots__ = (
+        "_clock", "_held", "_seen", "body", "down", "id", "last_activity", "owner", "quiet_since", "reason", "up",
+    )  # fmt: skip
 
     def __init__(self, body: dict[str, Any], clock: Clock, owner: str, *, held: bool) -> None:
         self.body = body  # of the call that announces it
@@ -44,6 +48,7 @@ class Connection:
         self.quiet_since = clock.monotonic()
         self._seen = -1
         self._held = held
+        self._clock = clock
 
     @property
     def ended(self) -> bool:
@@ -59,22 +64,31 @@ class Connection:
         self.down += count
 
     def hold(self, held: bool) -> None:
-        """Something long-lived is open (a WebSocket, a viewer): silence doesn't end it."""
+        """Something long-lived is open (a WebSocket, a viewer): silence doesn't end it, and is use all the same."""
+        if self._held and not held:
+            self._used()
         self._held = held
 
     def end(self, reason: str) -> None:
         """It is over; the first reason counts."""
-        if not self.reason:
-            self.reason = reason
+        if self.reason:
+            return
+        self.reason = reason
+        if self._held or self.up + self.down != self._seen:
+            self._used()
 
-    def look(self, now: float, wall: float) -> None:
+    def _used(self) -> None:
+        self._seen = self.up + self.down
+        self.last_activity = self._clock.now()
+        self.quiet_since = self._clock.monotonic()
+
+    def look(self) -> None:
         """See whether bytes went since the last look; ends it after a minute without."""
-        total = self.up + self.down
-        if total != self._seen:
-            self._seen = total
-            self.last_activity = wall
-            self.quiet_since = now
-        elif not self._held and now - self.quiet_since >= IDLE_SECONDS:
+        if self.reason:
+            return
+        if self.up + self.down != self._seen:
+            self._used()
+        elif not self._held and self._clock.monotonic() - self.quiet_since >= IDLE_SECONDS:
             self.end("idle")
 
     def report(self) -> dict[str, Any]:
@@ -121,22 +135,29 @@ class Connections:
 
     async def run(self) -> None:
         """Announce and report until cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + REPORT_SECONDS
         while True:
-            try:
-                async with asyncio.timeout(REPORT_SECONDS):
+            # However often something new wakes this up, reports must not be late: they keep connections alive.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await self._wake.wait()
-                self._wake.clear()
+            self._wake.clear()
+            self.look()
+            if loop.time() < due:
                 await self._announce()
-                continue
-            except TimeoutError:
-                pass
-            await self.flush()
+            else:
+                await self.flush()
+                due = loop.time() + REPORT_SECONDS
+
+    def look(self) -> None:
+        """Look at every connection's counters once."""
+        for connection in self._all:
+            connection.look()
 
     async def flush(self) -> None:
         """Announce what is new and report everything once."""
-        now, wall = self._clock.monotonic(), self._clock.now()
-        for connection in self._all:
-            connection.look(now, wall)
+        self.look()
         await self._announce()
         known = [connection for connection in self._all if connection.id]
         if not known:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
-from panelgate.clock import FakeClock
+import pytest
+
+from panelgate.clock import FakeClock, iso
 from tests.fakes.access_stub import AccessStub
 from tests.fakes.front import until
 from webproxy.connections import IDLE_SECONDS, Connections
@@ -89,5 +91,44 @@ async def test_announced_at_once_by_the_running_reporter() -> None:
     connections.open(session, "tok", "c1", CLIENT)
     async with asyncio.timeout(1):
         await until(lambda: access.connections)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_end_is_the_moment_it_ended_not_that_of_a_report() -> None:
+    connections, access, clock, session = made()
+    connection = await connections.begin(session, "tok", "c1", CLIENT)
+    started = clock.now()
+    await connections.flush()
+    clock.advance(12)
+    connection.end("closed")
+    clock.advance(4)
+    await connections.flush()
+    assert access.reports["con1"]["last_activity"] == iso(started + 12)
+
+
+async def test_an_open_socket_without_bytes_is_use_until_it_closes() -> None:
+    connections, access, clock, session = made()
+    connection = connections.open(session, "tok", "c1", CLIENT)
+    connection.hold(True)
+    connection.add_down(5)
+    connections.look()
+    started = clock.now()
+    clock.advance(12)
+    connection.hold(False)
+    clock.advance(IDLE_SECONDS + 1)
+    await connections.flush()
+    assert access.reports["con1"]["ended"] == {"reason": "idle"}
+    assert access.reports["con1"]["last_activity"] == iso(started + 12)
+
+
+async def test_reports_are_in_time_however_much_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webproxy.connections.REPORT_SECONDS", 0.2)
+    connections, access, _, session = made()
+    task = asyncio.get_running_loop().create_task(connections.run())
+    async with asyncio.timeout(5):
+        while not access.reports:
+            connections.open(session, "tok", "c1", CLIENT)
+            await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
