@@ -76,7 +76,8 @@ def test_a_websocket_needs_get_and_1_1() -> None:
 
 
 @pytest.mark.parametrize("name", [
-    b"X-Forwarded-For", b"x-forwarded-host", b"Forwarded", b"Via", b"X-Real-IP", b"X-HTTP-Method", b"X-Method-Override", b"X_Forwarded_For",
+    b"X-Forwarded-For", b"x-forwarded-host", b"Forwarded", b"Via", b"X-Real-IP", b"X_Forwarded_For",
+    b"X-HTTP-Method", b"X-Method-Override",
     b"Remote-User",
     b"REMOTE_USER", b"X-Remote-User", b"X-Auth-Request-Email", b"X-Auth-User", b"X-Auth-Foo-Groups",
     b"Proxy-Authorization",
