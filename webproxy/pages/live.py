@@ -86,10 +86,12 @@ async def live(visit: Visit) -> Response:
     if _open[session_id] >= STREAMS_PER_SESSION:
         return Response(status_code=429, headers={"retry-after": "10"})
     watcher = Watcher(visit.session["account"]["id"], session_id)
-    unsubscribe = visit.web.events.subscribe(watcher.take)
-    _open[session_id] += 1
+    events = visit.web.events
 
     async def body() -> AsyncIterator[bytes]:
+        # Counted from its first step on: a browser that leaves before that never gets to the end of this either.
+        unsubscribe = events.subscribe(watcher.take)
+        _open[session_id] += 1
         try:
             async for chunk in stream(watcher):
                 yield chunk

@@ -1,8 +1,11 @@
 import asyncio
+from types import SimpleNamespace
+
+from starlette.requests import Request
 
 from tests.fakes.portal_access import FakeWeb
 from tests.fakes.portal_browser import browse
-from webproxy.pages.live import Watcher, stream
+from webproxy.pages.live import STREAMS_PER_SESSION, Watcher, live, stream
 
 
 async def test_changes_of_the_account_only():
@@ -33,6 +36,21 @@ async def test_the_stream_ends_with_its_session():
     assert chunks[0].startswith(b"retry:")
     assert chunks[1] == b"event: change\ndata:\n\n"
     assert chunks[-1] == b"event: ended\ndata:\n\n"
+
+
+async def test_browsers_that_leave_at_once_use_nothing_up():
+    web = FakeWeb()
+    scope = {
+        "type": "http", "method": "GET", "path": "/live", "query_string": b"",
+        "app": SimpleNamespace(state=SimpleNamespace(web=web)),
+        "headers": [(b"cookie", b"__Host-pgs=full-token")], "client": ("203.0.113.7", 1), "scheme": "http",
+        "server": ("portal.localhost", 8080),
+    }  # fmt: skip
+    for _ in range(STREAMS_PER_SESSION + 1):
+        answer = await live(Request(scope))
+        assert answer.status_code == 200
+        await answer.body_iterator.aclose()
+    assert web.events.callbacks == []
 
 
 async def test_nobody_listens_without_a_session():
