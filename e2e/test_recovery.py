@@ -13,6 +13,7 @@ from e2e.harness.administrator import Administrator
 from e2e.harness.installation import Agent, Installation
 from e2e.harness.processes import Process, free_port, listening, wait_until
 from e2e.harness.servers import Panel
+from panelgate.errors import Unavailable
 
 ADDRESS = "127.0.81.10"
 PAGE = "<!doctype html><title>Press</title><h1>Press 4</h1>"
@@ -92,8 +93,15 @@ def test_a_killed_role_comes_back_and_open_pages_recover(operator: Page, plant: 
     former = plant.installation.kill(*role)
     shot(viewer, f"killed-{role[0]}")
     wait_until("it was started again", lambda: _pid(plant, role) not in {0, former}, 20)
-    plant.api.wait_online("press", 40) if role[0] != "access" else None
+    wait_until("the machine is online", lambda: _status(plant) == "online", 40)
     recovered(web, viewer)
+
+
+def _status(plant: Plant) -> str:
+    try:
+        return plant.api.status("press")
+    except Unavailable:
+        return "access server not there"
 
 
 def _pid(plant: Plant, role: tuple[str, str]) -> int:
