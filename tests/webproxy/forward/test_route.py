@@ -191,3 +191,23 @@ async def test_access_down_keeps_what_is_known_going() -> None:
         assert b"access server" in answer.body
         front.clock.advance(600)
         assert (await front.ask(front.head())).status == 503
+
+
+async def test_a_connection_that_a_load_balancer_shares_keeps_its_users_apart() -> None:
+    async with running() as front:
+        mine, nobody = front.head(), front.head(token=None)
+        raw = await front.connect()
+        for _ in range(3):
+            assert (await raw.ask(mine)).status == 200
+        before = len(front.device.heads)
+        for _ in range(3):
+            assert (await raw.ask(nobody)).status == 401
+            assert (await raw.ask(front.head(token="stale"))).status == 401
+            assert (await raw.ask(front.head(target="/.pg/status"))).status == 200
+        assert len(front.device.heads) == before
+        other = front.access.add_session("two", session_id="s2", user="u2")
+        assert other == front.label
+        await raw.ask(mine)
+        for _ in range(3):
+            assert (await raw.ask(front.head(token="two"))).status == 200
+        assert front.device.connections == 2  # none of the first user's streams
