@@ -32,12 +32,14 @@ class Administrator:
         self._identity = Identity.load(installation.data / "webproxy" / "identity")
         self.token = ""
 
-    def call(self, method: str, path: str, json: object = None, *, session: bool = True) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, json: object = None, *, session: bool = True, params: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         """One call with this session."""
 
         async def run() -> dict[str, Any]:
             async with AccessClient(f"https://127.0.0.1:{self._installation.access_port}", self._identity) as access:
-                return await access.call(method, path, json=json, session=self.token if session else None)
+                return await access.call(method, path, json=json, params=params, session=self.token if session else None)
 
         # In a thread of its own: Playwright's synchronous API keeps an event loop running in the test's.
         with ThreadPoolExecutor(1) as thread:
