@@ -71,6 +71,11 @@ class Rights:
             levels.append(Level.SEE)  # who may use one service sees the device it is on, and no more of it
         return max((level for level in levels if level is not None), default=None)
 
+    def only_services(self, device_id: str) -> frozenset[str] | None:
+        """The services that are all he was granted there; None when he was granted the device (or everything)."""
+        whole = self.administrator or self.everything is not None or device_id in self.devices
+        return None if whole else self.of_device.get(device_id, frozenset())
+
     def may(self, action: str, device_id: str | None = None, service_id: str | None = None) -> bool:
         """Whether the action is allowed there."""
         needed = ACTIONS.get(action)

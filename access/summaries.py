@@ -91,6 +91,7 @@ def _summaries(unit: Unit, rights: Rights, rows: Sequence[Device]) -> list[dict[
                         "since": iso(row.started),
                     }
                     for row in opened[device.id]
+                    if _shown(rights, row)
                 ],
                 "may": rights.words(device.id),
             }
@@ -98,11 +99,19 @@ def _summaries(unit: Unit, rights: Rights, rows: Sequence[Device]) -> list[dict[
     return found
 
 
+def _shown(rights: Rights, row: Connection) -> bool:
+    """Whether a user may know of a connection: who was granted single services hears nothing of the others."""
+    only = rights.only_services(row.device_id)
+    return only is None or row.service_id in only
+
+
 def device_detail(unit: Unit, rights: Rights, device: Device) -> dict[str, Any]:
     """A device's page: its summary, what was declared, its agent, its last connections."""
     here = unit.find(Presence, Presence.device_id == device.id)
     people = {user.id: user.display_name for user in unit.all(User)}
-    recent = unit.all(Connection, Connection.device_id == device.id, order=Connection.started.desc(), limit=RECENT)
+    only = rights.only_services(device.id)
+    where = [Connection.device_id == device.id] + ([Connection.service_id.in_(only)] if only is not None else [])
+    recent = unit.all(Connection, *where, order=Connection.started.desc(), limit=RECENT)
     return device_summary(unit, rights, device) | {
         "description": device.description,
         "lan": list(device.lan),

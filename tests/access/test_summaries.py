@@ -94,3 +94,20 @@ def test_the_record_is_told_with_present_names(plant: Plant) -> None:
     assert changed["device"] == device.name
     assert "service" in changed
     assert failed == gone == {}
+
+
+def test_who_was_granted_one_service_hears_nothing_of_the_others(plant: Plant) -> None:
+    plant.online()
+    begin(plant)
+    user_id, _ = plant.member(level=None)
+    plant.grant(user_id, "operate", service_id=plant.panel.id)
+    with plant.reading() as unit:
+        rights = permissions.rights_of(unit, user_id, "member")
+        found = summaries.device_detail(unit, rights, plant.device())
+        assert (found["open"], found["recent"]) == ([], [])
+        assert [service["slug"] for service in found["services"]] == ["panel"]
+    plant.grant(user_id, "see")
+    with plant.reading() as unit:
+        rights = permissions.rights_of(unit, user_id, "member")
+        found = summaries.device_detail(unit, rights, plant.device())
+    assert [row["service"] for row in (*found["open"], *found["recent"])] == ["hmi", "hmi"]
