@@ -39,7 +39,8 @@ class Administrator:
 
         async def run() -> dict[str, Any]:
             async with AccessClient(f"https://127.0.0.1:{self._installation.access_port}", self._identity) as access:
-                return await access.call(method, path, json=json, params=params, session=self.token if session else None)
+                token = self.token if session else None
+                return await access.call(method, path, json=json, params=params, session=token)
 
         # In a thread of its own: Playwright's synchronous API keeps an event loop running in the test's.
         with ThreadPoolExecutor(1) as thread:
