@@ -183,7 +183,7 @@ RELAY_LOST = _OF_STREAM[StreamError.CLOSED]
 _OF_CODE: dict[str, Problem] = {
     "device_offline": Problem(
         503, "device_offline", "The machine is offline", "Its agent has no connection to us.",
-        "Check the machine's internet line and the agent. This page opens the panel by itself when it is back.", 15,
+        "Check that the machine is switched on, its internet line, and that its agent runs.", 15,
     ),
     "access_down": Problem(
         503, "access_down", "Sign-in is not possible right now",

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from webproxy.pages.api import JSON
+from webproxy.pages.machine import names
 from webproxy.pages.sentences import FILTERS, picture, reason, sentence
 from webproxy.pages.session import Visit, page
 
@@ -20,7 +21,7 @@ def connections(devices: list[JSON]) -> list[JSON]:
     """Return what is open now on all devices, longest first, with the panels' names."""
     rows = []
     for device in devices:
-        named = {service["slug"]: service["name"] for service in device.get("services") or []}
+        named = names(device)
         rows += [
             {**row, "device": device, "service": named.get(str(row.get("service")), row.get("service"))}
             for row in device.get("open") or []

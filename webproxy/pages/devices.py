@@ -9,7 +9,7 @@ from panelgate.names import slugify
 from webproxy.pages.api import JSON
 from webproxy.pages.forms import Problems, check_slug, read_networks
 from webproxy.pages.keys import show_key
-from webproxy.pages.machine import load
+from webproxy.pages.machine import load, names
 from webproxy.pages.session import Visit, page
 
 FIELDS = ("name", "slug", "site", "description", "lan")
@@ -92,6 +92,7 @@ async def change(visit: Visit) -> Response:
         fields=fields,
         problems=problems.found,
         device=device,
+        named=names(device),
     )
 
 

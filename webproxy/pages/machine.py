@@ -20,6 +20,11 @@ def grouped(device: JSON, *, manage: bool) -> tuple[list[JSON], list[JSON]]:
     return [s for s in seen if s.get("kind") != "agent"], [s for s in seen if s.get("kind") == "agent"]
 
 
+def names(device: JSON | None) -> dict[str, str]:
+    """Return the names of a device's services by slug; connections know the slug only."""
+    return {service["slug"]: service["name"] for service in (device or {}).get("services") or []}
+
+
 async def load(visit: Visit) -> JSON:
     """Return the device that the address names; raises Refused("not_found")."""
     return await visit.api.portal("GET", f"/devices/{visit.request.path_params['slug']}")
@@ -37,5 +42,5 @@ async def machine(visit: Visit) -> Response:
         "machine.html", place="machines", device=device, panels=panels, own=own, may=may, account=account,
         open=device.get("open") or [], recent=device.get("recent") or [], agent=device.get("agent") or {},
         deep_link=deep_link, link=visit.web.sites.portal_origin + deep_link(account, device["slug"]),
-        with_next=with_next, named={service["slug"]: service["name"] for service in device.get("services", [])},
+        with_next=with_next, named=names(device),
     )  # fmt: skip

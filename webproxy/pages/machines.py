@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from webproxy.pages.api import JSON
+from webproxy.pages.machine import names
 from webproxy.pages.session import Visit, page
 from webproxy.pages.words import person
 
@@ -25,7 +26,7 @@ def page_number(text: str) -> int:
 
 def opened(device: JSON) -> list[JSON]:
     """Return who has what open, each once with how many times, and the panels by name."""
-    named = {service["slug"]: service["name"] for service in device.get("services", [])}
+    named = names(device)
     rows: dict[tuple[str, str], JSON] = {}
     for row in device.get("open") or []:
         user, service = person(row.get("user")), person(row.get("service"))

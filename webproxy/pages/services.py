@@ -11,6 +11,7 @@ from panelgate.names import slugify
 from webproxy.pages.api import JSON
 from webproxy.pages.devices import load_managed
 from webproxy.pages.forms import Problems, check_host, check_port, check_slug
+from webproxy.pages.machine import names
 from webproxy.pages.session import Visit, page
 
 PROTOCOLS = (
@@ -91,7 +92,7 @@ def fields_of(service: JSON) -> JSON:
 def _page(visit: Visit, device: JSON, service: JSON | None, fields: JSON, problems: Problems) -> Response:
     return visit.page(
         "serviceform.html", 422 if problems else 200, place="machines", device=device, service=service, fields=fields,
-        problems=problems.found, protocols=PROTOCOLS, checks=CHECKS,
+        problems=problems.found, protocols=PROTOCOLS, checks=CHECKS, named=names(device),
     )  # fmt: skip
 
 
