@@ -25,6 +25,7 @@ PER_DEVICE: Final = 256  # connections at once through this agent: 1 MiB of wind
 IDLE_SECONDS: Final = 2 * 3600.0
 
 Dial = Callable[[Service], Awaitable[asyncio.Transport]]
+Place = asyncio.Future[bool]  # False when the stream is gone before it has one
 
 
 class Forwarder:
@@ -52,7 +53,7 @@ class Forwarder:
         self._per_device = per_device
         self._idle = idle
         self._patience = patience
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # for a place, by service
+        self._waiting: dict[str, deque[tuple[Stream, Place]]] = {}  # for a place, by service
         self._open: Counter[str] = Counter()
         self.bytes = 0
         self.refused = 0
@@ -91,26 +92,37 @@ class Forwarder:
         if code is not None:
             self._refuse(stream, service.id, circuit_id, code, reason)
             return
-        place = self._place(service.id)
+        place = self._place(stream, service.id)
         spawn("forward", self._forward(stream, service, circuit_id, place))
 
-    def _place(self, service_id: str) -> asyncio.Future[None]:
+    def _place(self, stream: Stream, service_id: str) -> Place:
         """A place among a service's connections: there at once, or when one ends."""
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place: Place = asyncio.get_running_loop().create_future()
         if self._open[service_id] < self._per_service:
             self._open[service_id] += 1
-            place.set_result(None)
+            place.set_result(True)
         else:
-            self._waiting.setdefault(service_id, deque()).append(place)
+            self._waiting.setdefault(service_id, deque()).append((stream, place))
         return place
+
+    def _still_waiting(self, service_id: str) -> int:
+        """How many streams wait for a place; those that were closed meanwhile are let go."""
+        waiting = self._waiting.get(service_id)
+        if not waiting:
+            return 0
+        for stream, place in waiting:
+            if stream.is_closing() and not place.done():
+                place.set_result(False)
+        left = self._waiting[service_id] = deque(pair for pair in waiting if not pair[1].done())
+        return len(left)
 
     def _give_back(self, service_id: str) -> None:
         """The place goes to who has waited longest, if anybody still does."""
         waiting = self._waiting.get(service_id)
         while waiting:
-            place = waiting.popleft()
+            _, place = waiting.popleft()
             if not place.done():
-                place.set_result(None)
+                place.set_result(True)
                 return
         self._waiting.pop(service_id, None)
         self._open[service_id] -= 1
@@ -128,21 +140,20 @@ class Forwarder:
         decision = policy.decide(service.host, service.port, rules)
         if not decision:
             return StreamError.REFUSED, decision.reason
-        waiting = self._waiting.get(service.id, ())
-        if len(waiting) >= self._per_service:
+        waiting = self._still_waiting(service.id)
+        if waiting >= self._per_service:
             return StreamError.LIMIT, _full(self._per_service)
-        if self.connections + len(waiting) >= self._per_device:
+        if self.connections + waiting >= self._per_device:
             return StreamError.LIMIT, f"{self._per_device} connections through this agent are open"
         return None, decision.reason
 
-    async def _forward(self, stream: Stream, service: Service, circuit_id: str, place: asyncio.Future[None]) -> None:
+    async def _forward(self, stream: Stream, service: Service, circuit_id: str, place: Place) -> None:
         try:
             async with asyncio.timeout(self._patience):
-                await place
+                if not await place:
+                    return
         except TimeoutError:
-            if place.cancelled():
-                self._waiting[service.id].remove(place)
-            else:
+            if not place.cancelled() and place.result():
                 self._give_back(service.id)  # it came in the same moment
             self._refuse(stream, service.id, circuit_id, StreamError.LIMIT, _full(self._per_service))
             return
