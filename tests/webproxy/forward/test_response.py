@@ -127,6 +127,41 @@ def test_bytes_after_the_end_spoil_the_connection() -> None:
     assert not reader.reusable
 
 
+def test_the_same_head_again_is_framed_as_before() -> None:
+    reader = ResponseReader()
+    plain = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Name: a\r\n\r\n"
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    heads = []
+    for body in (b"one", b"two"):
+        reader.reset(b"GET")
+        assert reader.feed(plain + body) == body
+        assert reader.done
+        assert reader.reusable
+        heads.append(reader.head)
+    assert heads[0] is heads[1]  # and what was made for it is kept with it
+    reader.reset(b"GET")
+    assert reader.feed(plain + b"twos") == b"two"
+    assert not reader.reusable
+    # The same bytes mean something else as an answer to HEAD, and after another head.
+    reader.reset(b"HEAD")
+    assert reader.feed(plain) == b""
+    assert reader.done
+    for text in (b"x", b"yy"):
+        reader.reset(b"GET")
+        assert not reader.feed(chunked[:9])
+        assert reader.feed(chunked[9:] + b"%d\r\n%b\r\n0\r\n\r\n" % (len(text), text)) == text
+        assert reader.done
+        assert reader.reusable
+
+
+def test_a_head_with_doubts_is_read_each_time() -> None:
+    reader = ResponseReader()
+    for _ in range(2):
+        reader.reset(b"GET")
+        assert reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx") == b"x"
+        assert not reader.reusable
+
+
 def test_a_wanted_switch_ends_http_and_leaves_the_rest() -> None:
     reader = ResponseReader()
     reader.reset(b"GET", upgrade=True)
