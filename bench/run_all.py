@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-BENCHES = ("http", "tunnel")
+BENCHES = ("http", "tunnel", "cost")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
