@@ -9,10 +9,11 @@ import uvloop
 
 from panelgate import circuit as circuits
 from panelgate import frames
-from panelgate.circuit import Circuit, Stream, StreamReset, accept_circuit, open_circuit
+from panelgate.circuit import Circuit, Stream, StreamReset, _expecting, accept_circuit, open_circuit
 from panelgate.errors import Refused, Unavailable
 from panelgate.frames import CircuitEnd, Kind, StreamError
 from panelgate.mux import Limits, Mux
+from panelgate.pki import Peer, Role
 from tests.fakes.tunnel import SECONDS, FakeRelay, Identities, Recorder, eventually, make_identities, make_pair
 
 
@@ -373,3 +374,16 @@ async def test_an_initiator_takes_no_streams(who: Identities, relay: FakeRelay) 
     far._mux = Mux(initiator=True)
     far.open_stream("x", Recorder())
     assert (await ended(near))[0] == CircuitEnd.PROTOCOL
+
+
+def test_the_right_key_in_the_wrong_role_is_somebody_else() -> None:
+    check = _expecting(Role.AGENT, "ab" * 32, "a1")
+    check(Peer(Role.AGENT, "a1", "ab" * 32))
+    for peer in (
+        Peer(Role.RELAY, "a1", "ab" * 32),
+        Peer(Role.AGENT, "a2", "ab" * 32),
+        Peer(Role.AGENT, "a1", "cd" * 32),
+    ):
+        with pytest.raises(Refused) as caught:
+            check(peer)
+        assert caught.value.code == "wrong_peer"
