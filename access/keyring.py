@@ -47,7 +47,10 @@ class Keyring:
                     f"Other users can read the master key. Run: chmod 600 {path}",
                     {"path": str(path)},
                 )
-            return cls(base64.b64decode(path.read_text().strip(), validate=True))
+            master = base64.b64decode(path.read_text().strip(), validate=True)
+            if len(master) != KEY_BYTES:
+                raise ValueError(f"{len(master)} bytes")
+            return cls(master)
         except (OSError, ValueError) as error:
             raise Broken(
                 "no_master_key",

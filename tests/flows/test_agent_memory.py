@@ -1,8 +1,6 @@
-"""The agent's real process on the base install's modules: at most 64 MiB while it forwards 200 MB each way."""
+"""The agent's real process on nothing but the base install: at most 64 MiB while it forwards 200 MB each way."""
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +12,6 @@ LIMIT_MIB = 64
 TRANSFER = 200_000_000  # bytes each way
 CHUNK = bytes(64 * 1024)
 SERVER_ONLY = ("uvloop", "pydantic", "starlette", "fastapi", "sqlalchemy", "uvicorn")
-
-# A virtual environment with nothing but the base install, where there is one.
-PYTHON = os.environ.get("PANELGATE_AGENT_PYTHON", sys.executable)
 
 # The command itself, and at its end (SIGTERM) one line: server modules that were loaded.
 RUN = f"""
@@ -56,12 +51,12 @@ def resident(pid: int) -> tuple[float, float]:
 
 
 @pytest.mark.slow
-async def test_memory_of_the_real_process(tmp_path: Path) -> None:
+async def test_memory_of_the_real_process(tmp_path: Path, agent_python: Path) -> None:
     async with plant(tmp_path, run=False) as site:
         await site.start_relay()
         await site.enrol()
         process = await asyncio.create_subprocess_exec(
-            PYTHON, "-c", RUN, str(site.state.directory), stdout=asyncio.subprocess.PIPE
+            agent_python, "-c", RUN, str(site.state.directory), stdout=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
         try:
