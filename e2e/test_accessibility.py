@@ -61,6 +61,7 @@ class Watched:
         # The dark page is the same page in other colours.
         for scheme, only in (("light", {"type": "tag", "values": RULES}), ("dark", ["color-contrast"])):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
             answer = run(
                 f"axe.run({{runOnly: {json.dumps(only)}, resultTypes: ['violations']}}).then(r => r.violations.map(v =>"
                 " v.id + ': ' + v.nodes.map(n => n.target.join(' ') + ' ' + n.failureSummary).join(' | ')))"
@@ -110,6 +111,10 @@ def test_every_page_passes_axe_fits_and_keeps_the_console_clean(
             watched.page.goto(address if address.startswith("http") else installation.portal + address)
             if template == "{panel}/":
                 expect(watched.page.locator("body")).to_have_attribute("data-state", "connected")
+                # The bar with the focus in it stays, and the clipboard with it.
+                watched.page.keyboard.press("Control+Alt+Shift")
+                watched.page.locator("#clipboard").click()
+                expect(watched.page.locator("#clipboard-box")).to_be_visible()
             wrong += watched.wrong()
     assert wrong == []
 
