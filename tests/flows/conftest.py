@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def agent_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh virtual environment with the base install alone, as on a machine with only an agent."""
+    """The interpreter of a fresh virtual environment with the base install alone."""
     folder = tmp_path_factory.mktemp("agent-alone")
     python = folder / "venv" / "bin" / "python"
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]

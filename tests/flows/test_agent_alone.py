@@ -1,4 +1,4 @@
-"""An agent on a machine of its own: a fresh virtual environment with the base install, from enrolment to an open page."""
+"""An agent on a machine of its own: a fresh virtual environment, the base install, from enrolment to an echo."""
 
 import asyncio
 import json
