@@ -88,6 +88,8 @@ class Exchange:
 
     def circuit_lost(self) -> None:
         """There is no circuit: open one, then send."""
+        if self.front is not None:
+            self.visit.used = self.front.loop.time()  # nothing of it is in the pool yet, and it is in use all the same
         spawn("request waits for circuit", self._through_new_circuit())
 
     async def _through_new_circuit(self) -> None:

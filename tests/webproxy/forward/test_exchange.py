@@ -6,7 +6,7 @@ import pytest
 
 from panelgate.frames import StreamError
 from tests.fakes.circuit import FakeReset
-from tests.fakes.front import OK, Device, running
+from tests.fakes.front import OK, Device, running, until
 
 
 async def test_chunks_go_through_as_chunks() -> None:
@@ -101,6 +101,23 @@ async def test_a_command_is_never_sent_twice() -> None:
         assert answer.status == 502
         assert b"not sent a second time" in answer.body
         assert sum(b"/start" in head for head in front.device.heads) == 1
+
+
+async def test_a_visit_that_waits_for_its_first_circuit_is_in_use() -> None:
+    async with running() as front:
+        open_now, slow = front.web.circuits._opener, asyncio.Event()
+
+        async def opener(**arguments: object) -> object:
+            await slow.wait()
+            return await open_now(**arguments)
+
+        front.web.circuits._opener = opener  # type: ignore[assignment]
+        raw = await front.connect()
+        raw.send(front.head())
+        await until(lambda: front.access.circuits)
+        front.web.sweep()
+        slow.set()
+        assert (await raw.read()).status == 200
 
 
 async def test_a_lost_circuit_is_opened_again_for_a_get() -> None:
