@@ -98,7 +98,7 @@ unit: $(STAMP)/dev $(STAMP)/vendor programs ## Run the unit tests with branch co
 
 .PHONY: e2e
 e2e: setup-test ## Run the real processes under a real Chromium
-	$(BIN)/pytest e2e -m "not slow"
+	$(BIN)/pytest e2e -n 2 --dist loadgroup -m "not slow"
 
 .PHONY: test
 test: setup-test lint unit e2e ## Everything that must pass before a change goes in
@@ -106,7 +106,7 @@ test: setup-test lint unit e2e ## Everything that must pass before a change goes
 .PHONY: test-slow
 test-slow: setup-test ## Only the tests marked slow
 	$(BIN)/pytest -n 2 -m slow tests; code=$$?; [ $$code -eq 5 ] || exit $$code
-	$(BIN)/pytest -m slow e2e; code=$$?; [ $$code -eq 5 ] || exit $$code
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow e2e; code=$$?; [ $$code -eq 5 ] || exit $$code
 
 .PHONY: test-all
 test-all: test test-slow ## The same, and the slow tests

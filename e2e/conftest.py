@@ -21,6 +21,13 @@ FLAGS = [
 SHOTS = REPOSITORY / "shots"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the work between two processes: the demonstration's addresses exist once, so its tests stay together."""
+    for item in items:
+        demo = "installation" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("demonstration" if demo else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     assert Path(CHROMIUM).exists(), "Chromium is missing: run `make setup-test`"
