@@ -226,7 +226,7 @@ async def test_offline_and_back_then_signed_out(panel: Panel, browser: Browser) 
     web = FakeWeb(PORT, PASSWORD)
     web.circuit_error = Unavailable("device_offline", facts={"since": "2026-01-31T12:00:00Z"})
     async with viewing(browser, web) as (page, site):
-        await expect(page.locator("#veil-title")).to_have_text("The device is offline")
+        await expect(page.locator("#veil-title")).to_have_text("The machine is offline")
         await expect(page.locator("#veil-clock")).to_contain_text("Offline since")
         web.circuit_error = None
         await connected(page)

@@ -87,7 +87,7 @@ ENDS: Final[dict[End, Words]] = {
     ),
     End.UNREACHABLE: Words(
         "The panel cannot be reached",
-        "The device is online, but nothing at {target} can be reached from it.",
+        "The machine is online, but its agent reaches nothing at {target}.",
         "Is the panel powered and its network cable in place? Is the address right? This page keeps trying.",
         "again",
     ),
@@ -99,9 +99,9 @@ ENDS: Final[dict[End, Words]] = {
         "again",
     ),
     End.DEVICE_OFFLINE: Words(
-        "The device is offline",
-        "The device on the machine’s network is not connected.",
-        "Is it powered, and does it have internet? This page comes back by itself when the device does.",
+        "The machine is offline",
+        "Its agent has no connection to us.",
+        "Is it powered, and does it reach the internet? This page comes back by itself when the machine does.",
         "poll",
     ),
     End.NOT_VNC: Words(
@@ -131,7 +131,7 @@ ENDS: Final[dict[End, Words]] = {
         "leave",
     ),
     End.RELAY_LOST: Words(
-        "The connection to the device was lost",
+        "The connection to the machine was lost",
         "The way between here and the machine was interrupted.",
         "Nothing to do: this page connects again by itself.",
         "again",
@@ -149,15 +149,15 @@ ENDS: Final[dict[End, Words]] = {
         "again",
     ),
     End.TARGET_REFUSED: Words(
-        "The device does not allow this target",
-        "The device refused to open {target}: it is not on the device’s own list.",
-        "A change of the service may not have reached the device yet. Try again in a minute, else ask an "
+        "The machine’s agent does not allow this panel",
+        "The agent refused to open {target}: it is not on its own list.",
+        "A change of the panel may not have reached the agent yet. Try again in a minute, else ask an "
         "administrator.",
         "ask",
     ),
     End.TOO_MANY: Words(
         "Too many connections",
-        "The device carries as many connections as it can.",
+        "The machine’s agent carries as many connections as it can.",
         "Close viewers that are no longer needed. This page tries again by itself.",
         "again",
     ),

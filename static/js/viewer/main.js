@@ -170,7 +170,7 @@ function offline(end) {
     sign: "away",
     again: "Try now",
     leave: true,
-    clock: () => (since ? `Offline since ${clock(since)}, for ${duration((Date.now() - since) / 1000)}.` : "Waiting for the device."),
+    clock: () => (since ? `Offline since ${clock(since)}, for ${duration((Date.now() - since) / 1000)}.` : "Waiting for the machine."),
   });
   const poll = async () => {
     const now = await look();
