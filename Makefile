@@ -97,8 +97,10 @@ unit: $(STAMP)/dev $(STAMP)/vendor programs ## Run the unit tests with branch co
 	$(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
 
 .PHONY: e2e
-e2e: setup-test ## Run the real processes under a real Chromium
-	$(BIN)/pytest e2e -n 2 --dist loadgroup -m "not slow"
+e2e: setup-test ## Run the real processes under a real Chromium, two halves side by side
+	@$(BIN)/pytest e2e -m "demonstration and not slow" > .cache/e2e-demonstration.log 2>&1 & other=$$!; code=0; \
+	$(BIN)/pytest e2e -m "not demonstration and not slow" || code=$$?; \
+	wait $$other || code=$$?; cat .cache/e2e-demonstration.log; exit $$code
 
 .PHONY: test
 test: setup-test lint unit e2e ## Everything that must pass before a change goes in
@@ -106,7 +108,7 @@ test: setup-test lint unit e2e ## Everything that must pass before a change goes
 .PHONY: test-slow
 test-slow: setup-test ## Only the tests marked slow
 	$(BIN)/pytest -n 2 -m slow tests; code=$$?; [ $$code -eq 5 ] || exit $$code
-	$(BIN)/pytest -n 2 --dist loadgroup -m slow e2e; code=$$?; [ $$code -eq 5 ] || exit $$code
+	$(BIN)/pytest -m slow e2e; code=$$?; [ $$code -eq 5 ] || exit $$code
 
 .PHONY: test-all
 test-all: test test-slow ## The same, and the slow tests

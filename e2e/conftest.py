@@ -21,11 +21,12 @@ FLAGS = [
 SHOTS = REPOSITORY / "shots"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the work between two processes: the demonstration's addresses exist once, so its tests stay together."""
+    """Mark what needs the demonstration: its addresses exist once, so only one process may run these tests."""
     for item in items:
-        demo = "installation" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("demonstration" if demo else item.path.name))
+        if "installation" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.demonstration)
 
 
 @pytest.fixture(scope="session")

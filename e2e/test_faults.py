@@ -52,7 +52,7 @@ class Site:
         self.disk = self.installation.data / "access"
         self.disk.mkdir(parents=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", self.disk], check=True, timeout=10)
-        subprocess.run(["ip", "route", "add", "unreachable", f"{NOWHERE}/32"], check=True, timeout=10)
+        subprocess.run(["ip", "route", "replace", "unreachable", f"{NOWHERE}/32"], check=True, timeout=10)
         self.parts: list[Any] = []
         self.clients: dict[str, Client] = {}
 

@@ -117,15 +117,17 @@ def test_a_killed_agent_is_offline_with_a_page_that_waits_for_it(operator: Page,
     machine.goto(f"{plant.installation.portal}/machines/press")
     expect(machine.get_by_text("Online").first).to_be_visible()
     plant.agent.stop(9)
-    expect(machine.get_by_text("Offline").first).to_be_visible(timeout=30_000)
-    shot(machine, "machine-offline")
-    answer = web.reload()
-    assert answer is not None
-    assert answer.status == 503
-    expect(web.get_by_role("heading", level=1)).to_contain_text("offline")
-    shot(web, "service-offline")
-    shot(viewer, "viewer-offline")
-    plant.agent.start()
+    try:
+        expect(machine.get_by_text("Offline").first).to_be_visible(timeout=30_000)
+        shot(machine, "machine-offline")
+        answer = web.reload(timeout=30_000)
+        assert answer is not None
+        assert answer.status == 503
+        expect(web.get_by_role("heading", level=1)).to_contain_text("offline")
+        shot(web, "service-offline")
+        shot(viewer, "viewer-offline")
+    finally:
+        plant.agent.start()
     expect(web.get_by_role("heading", name="Press 4")).to_be_visible(timeout=40_000)
     expect(machine.get_by_text("Online").first).to_be_visible(timeout=20_000)
     expect(viewer.locator("body")).to_have_attribute("data-state", "connected", timeout=40_000)

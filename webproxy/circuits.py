@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from webproxy.sessions import ServiceSession
 
 OPEN_SECONDS = 15.0  # the relay waits ten seconds for the agent; the rest is TLS and the way there
-RECOVER_SECONDS = 15.0  # after a circuit was lost, so long a device without relay is waited for and not called offline
+RECOVER_SECONDS = 6.0  # after a circuit was lost, so long a device without relay is waited for and not called offline
 RECOVER_STEP_SECONDS = 0.7  # between two tries then; an agent needs half a second to a few to find a new relay
 RENEW_SECONDS = 5.0  # a circuit is replaced at most this often: an agent that refuses for good must cost little
 IDLE_SECONDS = 120.0  # a circuit without streams is closed after this: an idle one costs relay and agent memory
