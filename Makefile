@@ -106,9 +106,8 @@ e2e: setup-test ## Run the real processes under a real Chromium, two halves side
 test: setup-test lint unit e2e ## Everything that must pass before a change goes in
 
 .PHONY: test-slow
-test-slow: setup-test ## Only the tests marked slow
-	$(BIN)/pytest -n 2 -m slow tests; code=$$?; [ $$code -eq 5 ] || exit $$code
-	$(BIN)/pytest -m slow e2e; code=$$?; [ $$code -eq 5 ] || exit $$code
+test-slow: setup-test ## Only the tests marked slow, one after the other: they share a screen
+	$(BIN)/pytest -m slow tests
 
 .PHONY: test-all
 test-all: test test-slow ## The same, and the slow tests

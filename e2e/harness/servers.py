@@ -71,7 +71,7 @@ class Panel:
             security = ["-SecurityTypes", "VncAuth", "-PasswordFile", str(secret)]
         command = [
             *prefix, "Xtigervnc", self.display, "-rfbport", str(port), "-interface", host, *security,
-            "-geometry", geometry, "-depth", "24", "-AlwaysShared", "-BlacklistThreshold", "1000",
+            "-geometry", geometry, "-depth", "24", "-AlwaysShared", "-noreset", "-BlacklistThreshold", "1000",
         ]  # fmt: skip
         self.server = Process("Xtigervnc", command, directory / "vnc.log")
         socket_file = Path(f"/tmp/.X11-unix/X{display}")

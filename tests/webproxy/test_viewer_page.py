@@ -42,7 +42,7 @@ class Panel:
         (self.folder / "pw").write_bytes(secret)
         await self._run(
             "Xtigervnc", DISPLAY, "-rfbport", str(PORT), "-localhost", "-SecurityTypes", "VncAuth", "-PasswordFile",
-            str(self.folder / "pw"), "-geometry", "400x300", "-depth", "24", "-AlwaysShared",
+            str(self.folder / "pw"), "-geometry", "400x300", "-depth", "24", "-AlwaysShared", "-noreset",
         )  # fmt: skip
         async with asyncio.timeout(10):
             while not await self._listens():  # noqa: ASYNC110 - another process
