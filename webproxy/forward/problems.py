@@ -101,10 +101,6 @@ TOO_LARGE = Problem(
     431, "head_too_large", "Too many cookies", "The request's head is larger than 128 kB, mostly because of cookies.",
     "Delete the cookies of this site in your browser, then open the panel again.",
 )  # fmt: skip
-LENGTH_NEEDED = Problem(
-    411, "length_needed", "The panel needs to know the size first",
-    "The panel speaks HTTP/1.0, and the upload came without its size.", "Upload the file from a browser's form.",
-)  # fmt: skip
 
 
 def redirected(address: str) -> Problem:
