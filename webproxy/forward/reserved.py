@@ -26,7 +26,7 @@ def serve(front: FrontProtocol, head: RequestHead, place: Place) -> None:
     path = head.path
     if head.is_websocket:
         if path == viewers.SOCKET:
-            spawn("viewer", viewers.serve_socket(front, head, place))
+            spawn("viewer", _socket(front, head, place))
         else:
             front.show(problems.NOT_FOUND, head, None)
     elif path == b"/.pg/cb" and head.method == b"GET":
@@ -84,17 +84,30 @@ async def _redeem(front: FrontProtocol, head: RequestHead, place: Place, callbac
     front.answer(303, lines, head=head)
 
 
-async def _status(front: FrontProtocol, head: RequestHead, place: Place) -> None:
-    """Whether the machine is back, for pages that wait for it and for viewers that reconnect."""
+async def _signed_in(front: FrontProtocol, head: RequestHead, place: Place) -> tuple[ServiceSession, str] | None:
+    """The session that a request's cookie means, and its token; None when the answer was a page that says why not."""
     token = token_of(head.cookies)
     if token is None:
         front.show(problems.NO_SESSION, head, None)
-        return
+        return None
     try:
-        session = await front.web.sessions.get(token, place.label)
+        return await front.web.sessions.get(token, place.label), token
     except PanelgateError as error:
         front.show(problems.of_error(error), head, None)
+        return None
+
+
+async def _socket(front: FrontProtocol, head: RequestHead, place: Place) -> None:
+    """The viewer's WebSocket."""
+    if (found := await _signed_in(front, head, place)) is not None:
+        viewers.serve_socket(front, head, *found)
+
+
+async def _status(front: FrontProtocol, head: RequestHead, place: Place) -> None:
+    """Whether the machine is back, for pages that wait for it and for viewers that reconnect."""
+    if (found := await _signed_in(front, head, place)) is None:
         return
+    session, token = found
     facts: dict[str, object] = {"status": "online", "since": None}
     if front.web.circuits.current(session) is None:
         facts = front.web.device_status.get(session.device["id"]) or facts

@@ -7,17 +7,15 @@ import binascii
 import hashlib
 from typing import TYPE_CHECKING
 
-from panelgate.errors import PanelgateError
 from webproxy import viewer
 from webproxy.forward import problems
-from webproxy.forward.headers import token_of
 from webproxy.forward.vnc import VncBridge
 
 if TYPE_CHECKING:
-    from webproxy.forward.places import Place
     from webproxy.forward.protocol import FrontProtocol
     from webproxy.forward.request import RequestHead
     from webproxy.forward.visit import Visit
+    from webproxy.sessions import ServiceSession
 
 SOCKET = b"/.pg/vnc"
 BRIDGES = {"vnc": VncBridge}
@@ -44,17 +42,8 @@ def accept_key(key: bytes) -> bytes | None:
     return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
-async def serve_socket(front: FrontProtocol, head: RequestHead, place: Place) -> None:
-    """The viewer's WebSocket: check the session, answer the handshake, hand the transport to the protocol's bridge."""
-    token = token_of(head.cookies)
-    if token is None:
-        front.show(problems.NO_SESSION, head, None)
-        return
-    try:
-        session = await front.web.sessions.get(token, place.label)
-    except PanelgateError as error:
-        front.show(problems.of_error(error), head, None)
-        return
+def serve_socket(front: FrontProtocol, head: RequestHead, session: ServiceSession, token: str) -> None:
+    """The viewer's WebSocket: answer the handshake and hand the transport to the protocol's bridge."""
     make = BRIDGES.get(session.service["protocol"])
     accept = accept_key(head.websocket_key)
     if make is None or accept is None:
