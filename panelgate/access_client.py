@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json as jsonlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 from cryptography import x509
 
@@ -47,7 +48,7 @@ class AccessClient:
             context.load_verify_locations(cadata=to_pem(authority))
             context.sslobject_class = _only_access(authority)
         self._http = httpx.AsyncClient(
-            base_url=self.base_url, verify=context, timeout=CALL_SECONDS, transport=transport,
+            base_url=self.base_url, timeout=CALL_SECONDS, transport=transport or _Transport(context),
             # The environment's proxies are not ours to follow; a plant's proxy is a setting of the agent.
             trust_env=False, follow_redirects=False,
         )  # fmt: skip
@@ -148,6 +149,42 @@ class AccessClient:
         return Unavailable(
             "access_down", "the access server can't be reached", {"address": self.base_url, "reason": str(error)}
         )
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """httpx's transport, which also closes a connection when its TLS handshake is cancelled.
+
+    httpcore 1.0.9 closes it only when the handshake fails; a stop that cancels a call would leave it to the collector.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, trust_env=False)
+        self._pool._network_backend = _Backend()  # noqa: SLF001, httpx does not pass a backend on
+
+
+class _Backend(httpcore.AnyIOBackend):
+    async def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:  # fmt: skip
+        return _Connecting(await super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _Connecting(httpcore.AsyncNetworkStream):
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._stream.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _only_access(authority: x509.Certificate) -> type[ssl.SSLObject]:

@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import json
 import ssl
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -178,3 +180,26 @@ async def test_an_endless_event_is_cut() -> None:
     async with client(lambda _: httpx.Response(200, content=lines(b"x" * (EVENT_LIMIT + 1)))) as access:
         with pytest.raises(Unavailable):
             _ = [event async for event in access.events("/relay/v1/events")]
+
+
+async def test_a_call_given_up_at_any_moment_leaves_no_connection_open(
+    tls_server: Callable[[ssl.SSLContext], Awaitable[str]], tmp_path: Path
+) -> None:
+    own = AUTHORITY.new_identity(Role.ACCESS, "access", names=["127.0.0.1"]).save(tmp_path / "own")
+    address = await tls_server(own.server_context())
+    given_up = 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for turns in range(200):
+            async with AccessClient(address, ca=AUTHORITY.certificate) as access:
+                call = asyncio.get_running_loop().create_task(access.call("GET", "/v1/health"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.wait([call])
+            if not call.cancelled():
+                break
+            given_up += 1
+        gc.collect()
+    assert 5 < given_up < 199, "every step of a call was met, and the last call came through"
+    assert [str(warning.message) for warning in caught] == []
