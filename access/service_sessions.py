@@ -154,7 +154,7 @@ def as_json(held: Held) -> dict[str, Any]:
         "device": {"id": device.id, "slug": device.slug, "name": device.name},
         "service": {
             "id": service.id, "slug": service.slug, "name": service.name, "host": service.host, "port": service.port,
-            "protocol": service.protocol, "path": service.path,
+            "protocol": service.protocol, "path": service.path, "options": dict(service.options),
         },
         "permission": held.permission,
         "siblings": [

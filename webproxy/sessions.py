@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from panelgate.clock import Clock, from_iso
-from panelgate.errors import PanelgateError, Refused, Unavailable
+from panelgate.errors import BadInput, PanelgateError, Refused, Unavailable
 from panelgate.log import get_logger
 from panelgate.names import host_label
+from panelgate.options import DEFAULTS, ServiceOptions
 from panelgate.tasks import spawn
 
 FRESH_SECONDS = 60.0  # how long an answer of the access server counts without asking again
@@ -47,6 +48,7 @@ class ServiceSession:
     expires: float
     idle_seconds: float
     label: str
+    options: ServiceOptions = DEFAULTS
     siblings: tuple[Mapping[str, Any], ...] = ()  # other web services of the device: host, port, protocol, label
 
     @classmethod
@@ -57,9 +59,10 @@ class ServiceSession:
             return cls(
                 str(raw["id"]), str(raw["session_id"]), account, raw["user"], device, service, str(raw["permission"]),
                 from_iso(raw["expires"]), float(raw.get("idle_seconds") or 0),
-                host_label(service["slug"], device["slug"], account["slug"]), tuple(raw.get("siblings") or ()),
+                host_label(service["slug"], device["slug"], account["slug"]),
+                ServiceOptions.of(service.get("options")), tuple(raw.get("siblings") or ()),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, BadInput) as error:
             raise Unavailable("bad_answer", "the access server's answer is not a service session") from error
 
 

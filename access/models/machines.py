@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -60,6 +62,8 @@ class Service(Row, AccountBound, Base):
     sealed_password: Mapped[str | None] = mapped_column(Text)
     tls_verify: Mapped[str] = mapped_column(String(8), default="none")
     tls_pin: Mapped[str | None] = mapped_column(String(HASH_LENGTH))
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # panelgate.options, what differs from defaults
+    public_port: Mapped[int | None] = mapped_column(Integer, unique=True)  # where services have a port each, not a name
     created: Mapped[float] = mapped_column(Double)
 
 

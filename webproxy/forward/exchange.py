@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from panelgate.errors import PanelgateError
 from panelgate.frames import StreamError
 from panelgate.log import get_logger
+from panelgate.response import CHUNKED, CLOSE, LENGTH, BadResponse, ResponseHead
 from panelgate.tasks import spawn
 from webproxy.forward import problems
 from webproxy.forward.headers import RedirectRefused, request_bytes, response_lines
 from webproxy.forward.problems import Problem
 from webproxy.forward.request import SAFE_METHODS, RequestHead
-from webproxy.forward.response import CHUNKED, CLOSE, LENGTH, BadResponse, ResponseHead
 
 if TYPE_CHECKING:
     from webproxy.connections import Connection

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from panelgate.response import ResponseHead
 from webproxy.forward.request import RequestHead
-from webproxy.forward.response import ResponseHead
 
 OUR_PREFIX = b"__host-pg"  # every cookie of ours starts so, in lower case
 SESSION_COOKIE = b"__Host-pg"

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from panelgate.log import get_logger
-from webproxy.forward.response import ResponseReader
+from panelgate.response import ResponseReader
 
 if TYPE_CHECKING:
     from panelgate.circuit import Circuit, Stream

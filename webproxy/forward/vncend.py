@@ -151,8 +151,7 @@ ENDS: Final[dict[End, Words]] = {
     End.TARGET_REFUSED: Words(
         "The machine’s agent does not allow this panel",
         "The agent refused to open {target}: it is not on its own list.",
-        "A change of the panel may not have reached the agent yet. Try again in a minute, else ask an "
-        "administrator.",
+        "A change of the panel may not have reached the agent yet. Try again in a minute, else ask an administrator.",
         "ask",
     ),
     End.TOO_MANY: Words(

@@ -13,9 +13,9 @@ from webproxy.forward.headers import response_lines
 from webproxy.forward.request import RequestHead
 
 if TYPE_CHECKING:
+    from panelgate.response import ResponseHead
     from webproxy.forward.pool import Upstream
     from webproxy.forward.protocol import FrontProtocol
-    from webproxy.forward.response import ResponseHead
     from webproxy.forward.visit import Visit
 
 

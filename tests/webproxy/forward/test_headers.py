@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panelgate.response import ResponseReader
 from webproxy.forward import headers
 from webproxy.forward.headers import (
     CookieTrouble,
@@ -25,7 +26,6 @@ from webproxy.forward.headers import (
     token_of,
 )  # fmt: skip
 from webproxy.forward.request import read
-from webproxy.forward.response import ResponseReader
 
 PUBLIC = "http://hmi--press--acme.apps.localhost:8080"
 RULES = Rules.of(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webproxy.forward.response import CHUNKED, CLOSE, LENGTH, NONE, BadResponse, ResponseReader
+from panelgate.response import CHUNKED, CLOSE, LENGTH, NONE, BadResponse, ResponseReader
 
 
 def read(data: bytes, *, method: bytes = b"GET", eof: bool = True, cut: int = 0) -> tuple[ResponseReader, bytes]:
