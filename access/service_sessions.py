@@ -158,7 +158,10 @@ def as_json(held: Held) -> dict[str, Any]:
         },
         "permission": held.permission,
         "siblings": [
-            {"host": other.host, "port": other.port, "protocol": other.protocol, "label": other.host_label}
+            {
+                "id": other.id, "slug": other.slug, "host": other.host, "port": other.port,
+                "protocol": other.protocol, "label": other.host_label,
+            }
             for other in held.siblings
         ],
         "expires": iso(held.expires),

@@ -49,7 +49,8 @@ class ServiceSession:
     idle_seconds: float
     label: str
     options: ServiceOptions = DEFAULTS
-    siblings: tuple[Mapping[str, Any], ...] = ()  # other web services of the device: host, port, protocol, label
+    # Other web services of the device: id, slug, host, port, protocol, label.
+    siblings: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> ServiceSession:

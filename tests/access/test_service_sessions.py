@@ -147,9 +147,11 @@ def test_siblings_are_the_other_web_services_that_the_user_may_use(plant: Plant)
     hidden = services.Fields(slug="boot", name="Boot loader", host="192.168.0.13", protocol="http")
     with plant.writing() as unit:
         device = devices.need(unit, plant.device_id)
-        for given in (fields, hidden):
-            services.create(unit, plant.kernel.keyring, ACTOR, device, given)
-    trend = {"host": "192.168.0.12", "port": 443, "protocol": "https", "label": "trend--press--acme"}
+        made, _ = [services.create(unit, plant.kernel.keyring, ACTOR, device, given) for given in (fields, hidden)]
+    trend = {
+        "id": made.id, "slug": "trend", "host": "192.168.0.12", "port": 443, "protocol": "https",
+        "label": "trend--press--acme",
+    }  # fmt: skip
     assert service_sessions.as_json(plant.look(token, plant.hmi))["siblings"] == [trend]
     rival = Plant(plant.kernel, "rival")
     assert service_sessions.as_json(rival.look(rival.open(rival.hmi), rival.hmi))["siblings"] == []
