@@ -15,6 +15,9 @@ INSTALL := $(PIP) install --require-hashes --no-deps
 PACKAGES := panelgate access relay webproxy agent demo
 FUXA_VERSION := 1.3.4
 FUXA := .cache/fuxa-$(FUXA_VERSION)
+NODE_RED_VERSION := 4.1.8
+NODE_RED := .cache/node-red-$(NODE_RED_VERSION)
+NODE_RED_NODES := node-red-dashboard@3.6.6 @flowfuse/node-red-dashboard@1.31.0
 AXE_VERSION := 4.10.3
 AXE := .cache/axe-core-$(AXE_VERSION)
 APT := chromium tigervnc-standalone-server tigervnc-tools xvfb x11-apps x11-utils x11-xserver-utils xdotool postgresql \
@@ -65,6 +68,10 @@ $(FUXA)/installed:
 	npm install --prefix $(FUXA) --no-audit --no-fund --loglevel=error @frangoteam/fuxa@$(FUXA_VERSION)
 	@touch $@
 
+$(NODE_RED)/installed:
+	npm install --prefix $(NODE_RED) --no-audit --no-fund --loglevel=error node-red@$(NODE_RED_VERSION) $(NODE_RED_NODES)
+	@touch $@
+
 $(AXE)/installed:
 	npm install --prefix $(AXE) --no-audit --no-fund --loglevel=error axe-core@$(AXE_VERSION)
 	@touch $@
@@ -74,7 +81,7 @@ programs:
 	@bash tools/apt.sh $(APT)
 
 .PHONY: setup-test
-setup-test: setup programs $(STAMP)/dev $(FUXA)/installed $(AXE)/installed ## Install what the tests need besides (Debian packages by apt)
+setup-test: setup programs $(STAMP)/dev $(FUXA)/installed $(NODE_RED)/installed $(AXE)/installed ## Install what the tests need besides (Debian packages by apt)
 
 # --- running ---------------------------------------------------------------------------------------------------------
 
