@@ -5,15 +5,16 @@ import errno
 import hashlib
 import hmac
 import ssl
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
+from agent import tls
 from agent.targets import Service
 from panelgate.frames import StreamError
 from panelgate.joining import Held
 
 CONNECT_SECONDS: Final = 10.0  # TCP and TLS together: panels on serial-to-Ethernet bridges take seconds
-PROBE_SECONDS: Final = 5.0  # for a second look at a certificate that was refused, only to name it
-LEGACY_SERVER_CONNECT: Final = ssl.Options(0x4)  # OpenSSL's SSL_OP_LEGACY_SERVER_CONNECT; Python names it from 3.12 on
+PROBE_SECONDS: Final = 5.0  # for each further look at a device whose handshake failed, only to say what it needs
 WRITE_HIGH_WATER: Final = 64 * 1024  # bytes for a panel that reads slowly; more would only make memory
 
 
@@ -52,23 +53,33 @@ async def dial(service: Service, timeout: float = CONNECT_SECONDS) -> asyncio.Tr
     context = tls_context(service)
     try:
         async with asyncio.timeout(timeout):
-            transport, _ = await asyncio.get_running_loop().create_connection(
-                Held, service.host, service.port, ssl=context, server_hostname=service.host if context else None
-            )
+            transport = await _connect(service, context)
     except ssl.SSLCertVerificationError as error:
         raise DialFailed(StreamError.TLS, await _name_certificate(service, error.verify_message)) from error
     except ssl.SSLError as error:
-        raise DialFailed(StreamError.TLS, f"handshake {error.reason or 'failed'}"[:200]) from error
+        raise DialFailed(StreamError.TLS, await _explain(service, error)) from error
     except TimeoutError as error:
-        raise DialFailed(StreamError.TIMEOUT, "connect") from error
+        raise DialFailed(StreamError.TIMEOUT, await _silent(service)) from error
     except OSError as error:
+        if context is not None and isinstance(error, ConnectionResetError):
+            # Old devices hang up on a greeting that they don't understand.
+            raise DialFailed(StreamError.TLS, await _explain(service, error)) from error
         raise DialFailed(of_errno(error.errno), errno.errorcode.get(error.errno or 0, "")) from error
     if service.verify == "pin" and context is not None:
+        # Nothing has been sent yet, and without a pin that matches nothing will be.
         found = fingerprint(transport)
-        if not hmac.compare_digest(found, service.pin or ""):
+        if not hmac.compare_digest(found, service.pin or "not trusted yet"):
             transport.abort()
             raise DialFailed(StreamError.TLS, certificate_text(found))
     transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+    return transport
+
+
+async def _connect(service: Service, context: ssl.SSLContext | None) -> asyncio.Transport:
+    """A connection; `service.host` goes into SNI when it is a name, never when it is an address (RFC 6066, 3)."""
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        Held, service.host, service.port, ssl=context, server_hostname=service.host if context else None
+    )
     return transport
 
 
@@ -78,21 +89,15 @@ def of_errno(number: int | None) -> StreamError:
 
 
 def tls_context(service: Service) -> ssl.SSLContext | None:
-    """How to speak TLS with this service; None for plain TCP.
-
-    With "ca" the usual rules of a browser hold. With "pin" and "none" old panels must still be reachable: TLS 1.0 and
-    their ciphers are accepted, because the alternative on the machine's own LAN is plain text.
-    """
+    """How to speak TLS with this service; None for plain TCP. DialFailed when its own authority can't be read."""
     if service.protocol != "https":
         return None
-    context = ssl.create_default_context()
-    if service.verify != "ca":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.options |= LEGACY_SERVER_CONNECT
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    return context
+    try:
+        return tls.context_of(service.verify, service.profile, service.ca)
+    except (ssl.SSLError, TypeError, ValueError) as error:  # no PEM; not even ASCII
+        raise DialFailed(
+            StreamError.TLS, "the authority's certificate in the service's settings can't be read: paste it again"
+        ) from error
 
 
 def fingerprint(transport: asyncio.BaseTransport) -> str:
@@ -108,16 +113,55 @@ def certificate_text(found: str) -> str:
     return f"certificate sha256 {pairs}" if pairs else "certificate none"
 
 
-async def _name_certificate(service: Service, why: str) -> str:
-    """Which certificate it was that the rules refused: a failed handshake does not tell, so look once more."""
-    plain = Service(service.id, service.slug, service.name, service.host, service.port, "https", "none")
+class _Seen(NamedTuple):
+    """What a further look at a device found."""
+
+    version: str
+    cipher: str
+    fingerprint: str
+
+
+async def _look(service: Service) -> _Seen | None:
+    """Shake hands once more in another way, send nothing, and tell what was agreed; None when that failed as well."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            transport, _ = await asyncio.get_running_loop().create_connection(
-                Held, plain.host, plain.port, ssl=tls_context(plain), server_hostname=plain.host
-            )
+            transport = await _connect(service, tls_context(service))
     except (OSError, TimeoutError):
-        return f"certificate {why}"[:200]
-    text = certificate_text(fingerprint(transport))
+        return None
+    shown: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    cipher = shown.cipher()
+    seen = _Seen(shown.version() or "", cipher[0] if cipher else "", fingerprint(transport))
     transport.abort()
-    return f"{text} {why}"[:200]
+    return seen
+
+
+async def _silent(service: Service) -> str:
+    """Where the silence began: "handshake" when the device accepts connections, else "connect"."""
+    if service.protocol != "https":
+        return "connect"
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            (await _connect(service, None)).abort()
+    except (OSError, TimeoutError):
+        return "connect"
+    return "handshake"
+
+
+async def _name_certificate(service: Service, why: str) -> str:
+    """Which certificate it was that the rules refused: a failed handshake does not tell, so look once more."""
+    seen = await _look(replace(service, verify="none", ca=""))
+    text = certificate_text(seen.fingerprint) if seen is not None else "certificate"
+    return f"{text} {why}"[: tls.TEXT_LIMIT]
+
+
+async def _explain(service: Service, error: Exception) -> str:
+    """What to do about a failed handshake: whether a weaker profile would reach the device is tried, not guessed.
+
+    A device that wants TLS 1.0 answers one greeting with an alert, the next with TLS 1.0, and a third by hanging up.
+    """
+    if not tls.is_plain_text(error):
+        for profile in tls.WEAKER[service.profile]:
+            seen = await _look(replace(service, verify="none", ca="", profile=profile))
+            if seen is not None:
+                return tls.needs(profile, seen.version, seen.cipher)
+    return tls.trouble(error)

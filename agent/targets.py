@@ -1,24 +1,34 @@
 """The agent's own list of services: the signed configuration, checked, never replaced by an older one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from agent.policy import Network, parse_networks
 from panelgate.errors import BadInput, Refused
 from panelgate.log import get_logger
+from panelgate.options import CA_LIMIT, DEFAULTS, Compress, TlsProfile
 from panelgate.tickets import Verifier
 
 log = get_logger(__name__)
 
 TlsVerify = Literal["none", "ca", "pin"]
+VERIFY: Final[tuple[TlsVerify, ...]] = get_args(TlsVerify)
+PROFILES: Final[tuple[TlsProfile, ...]] = get_args(TlsProfile)
+COMPRESS: Final[tuple[Compress, ...]] = get_args(Compress)
 PROTOCOLS = frozenset({"http", "https", "vnc", "rdp"})
 SERVICES_LIMIT = 1024  # a large plant has dozens; a configuration beyond this is a mistake
+
+Chosen = TypeVar("Chosen", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One target on the LAN. `pin` is the hex SHA-256 of the certificate's DER form, only with verify "pin"."""
+    """One target on the LAN.
+
+    `pin` is the hex SHA-256 of the certificate's DER form, with verify "pin"; None then means that nobody has accepted
+    a certificate yet, and nothing is ever sent. `ca` is PEM, with verify "ca"; empty means the system's authorities.
+    """
 
     id: str
     slug: str
@@ -28,6 +38,9 @@ class Service:
     protocol: str
     verify: TlsVerify = "none"
     pin: str | None = None
+    profile: TlsProfile = "modern"
+    ca: str = ""
+    compress: Compress = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +122,30 @@ def _service(row: object) -> Service | None:
     ident, slug, name, host, protocol = (str(text) for text in texts)
     if not ident or protocol not in PROTOCOLS:
         return None
-    if protocol != "https":
-        return Service(ident, slug, name, host, port, protocol)
-    tls = row.get("tls")
+    made = Service(ident, slug, name, host, port, protocol)
+    if protocol in ("http", "https"):
+        # A later version's way to compress is one that we don't have; a web page works without.
+        made = replace(made, compress=_choice(row.get("compress", DEFAULTS.compress), COMPRESS) or "off")
+    return _with_tls(made, row.get("tls")) if protocol == "https" else made
+
+
+def _with_tls(service: Service, tls: object) -> Service | None:
+    """The service with its TLS settings; None when they make no sense: none of them may turn into "anything goes"."""
     if not isinstance(tls, dict):
         return None
-    verify, pin = tls.get("verify"), tls.get("pin")
-    if verify in ("none", "ca"):
-        return Service(ident, slug, name, host, port, protocol, verify)
-    # A pin that is missing or misspelt must not turn into "anything goes".
-    if verify == "pin" and isinstance(pin, str) and (digits := normal_pin(pin)) is not None:
-        return Service(ident, slug, name, host, port, protocol, "pin", digits)
-    return None
+    verify, pin, ca = _choice(tls.get("verify"), VERIFY), tls.get("pin"), tls.get("ca", "")
+    profile = _choice(tls.get("profile", "modern"), PROFILES)
+    if verify is None or profile is None or not isinstance(ca, str) or len(ca) > CA_LIMIT:
+        return None
+    service = replace(service, verify=verify, profile=profile, ca=ca if verify == "ca" else "")
+    if verify != "pin" or pin is None:
+        return service
+    digits = normal_pin(pin) if isinstance(pin, str) else None
+    return None if digits is None else replace(service, pin=digits)
+
+
+def _choice(value: object, choices: tuple[Chosen, ...]) -> Chosen | None:
+    return next((choice for choice in choices if choice == value), None)
 
 
 def normal_pin(text: str) -> str | None:

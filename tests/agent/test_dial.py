@@ -3,15 +3,18 @@ import errno
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent import tls
 from agent.dial import DialFailed, certificate_text, dial, of_errno, tls_context
 from agent.targets import Service
 from panelgate.frames import StreamError
 from panelgate.joining import Held
 from panelgate.pki import Authority, Identity, Role
+from tests.fakes.tunnel import eventually
 
 HOST = "127.0.0.1"
 
@@ -76,7 +79,7 @@ async def test_a_host_that_says_nothing() -> None:
         # It accepts and never begins TLS.
         with pytest.raises(DialFailed) as failed:
             await dial(service(port, "https"), timeout=0.05)
-    assert failed.value.code == StreamError.TIMEOUT
+    assert (failed.value.code, failed.value.text) == (StreamError.TIMEOUT, "handshake")
 
 
 async def test_plain_text_where_tls_is_expected() -> None:
@@ -84,6 +87,7 @@ async def test_plain_text_where_tls_is_expected() -> None:
         with pytest.raises(DialFailed) as failed:
             await dial(service(port, "https"))
     assert failed.value.code == StreamError.TLS
+    assert failed.value.text == tls.PLAIN_TEXT
 
 
 async def test_verify_none_takes_any_certificate(panel: Identity) -> None:
@@ -134,11 +138,75 @@ def test_certificate_spelling() -> None:
     assert certificate_text("") == "certificate none"
 
 
-def test_old_panels_are_reachable_only_without_an_authority() -> None:
-    old, strict = tls_context(service(1, "https")), tls_context(service(1, "https", "ca"))
-    assert old is not None
-    assert strict is not None
-    assert old.minimum_version < ssl.TLSVersion.TLSv1_2
-    assert strict.minimum_version >= ssl.TLSVersion.TLSv1_2
-    assert strict.check_hostname
+class Listener(asyncio.Protocol):
+    """Counts connections and remembers every byte that came through TLS."""
+
+    def __init__(self, heard: bytearray, connections: list[int]) -> None:
+        self.heard = heard
+        connections.append(1)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += data
+
+
+@pytest.mark.parametrize("pin", ["00" * 32, None])
+async def test_nothing_is_sent_before_the_pin_is_checked(panel: Identity, pin: str | None) -> None:
+    heard, connections = bytearray(), list[int]()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Listener(heard, connections), HOST, 0, ssl=panel.server_context())
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(DialFailed):
+            await dial(service(port, "https", "pin", pin))
+        # A dial with the right pin, and its bytes, come after whatever the first could have sent.
+        transport = await dial(service(port, "https", "pin", panel.fingerprint))
+        transport.write(b"request")
+        await eventually(lambda: heard)
+        assert heard == b"request"
+        assert len(connections) == 2
+        transport.abort()
+
+
+@pytest.mark.parametrize(("host", "named"), [(HOST, None), ("localhost", "localhost")])
+async def test_only_a_name_goes_into_sni(panel: Identity, host: str, named: str | None) -> None:
+    asked: list[str | None] = []
+    context = panel.server_context()
+    context.sni_callback = lambda connection, name, context: asked.append(name)  # type: ignore[assignment]
+    async with listening(context) as port:
+        (await dial(Service("s", "s", "S", host, port, "https"))).abort()
+    assert asked == [named]
+
+
+async def test_a_device_that_hangs_up_on_the_greeting() -> None:
+    class Old(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.close()  # type: ignore[attr-defined]
+
+    server = await asyncio.get_running_loop().create_server(Old, HOST, 0)
+    async with server:
+        with pytest.raises(DialFailed) as failed:
+            await dial(service(server.sockets[0].getsockname()[1], "https"))
+    assert failed.value.code == StreamError.TLS
+    assert failed.value.text == "the device closed the connection during the handshake"
+
+
+async def test_a_device_that_answers_with_an_older_version() -> None:
+    """What panels of before TLS 1.2 do, and OpenSSL's server never: they choose 1.0 without having been offered it."""
+
+    class Old(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            hello = bytes.fromhex("0301") + bytes(32) + b"\0" + bytes.fromhex("002f") + b"\0"
+            message = b"\x02" + len(hello).to_bytes(3, "big") + hello
+            transport.write(b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message)  # type: ignore[attr-defined]
+
+    server = await asyncio.get_running_loop().create_server(Old, HOST, 0)
+    async with server:
+        with pytest.raises(DialFailed) as failed:
+            await dial(replace(service(server.sockets[0].getsockname()[1], "https"), profile="compat"), timeout=5)
+    assert failed.value.code == StreamError.TLS
+    assert failed.value.text == "the device speaks no version of TLS that the agent can speak"
+
+
+def test_plain_http_has_no_context() -> None:
     assert tls_context(service(1)) is None
+    assert tls_context(service(1, "https")) is not None

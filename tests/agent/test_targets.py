@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agent.targets import Targets, normal_pin, parse
 from panelgate.errors import BadInput, PanelgateError, Refused
+from panelgate.options import CA_LIMIT
 from panelgate.tickets import Signer, TicketRefused, Verifier, new_signing_key
 
 KEY = new_signing_key()
@@ -85,9 +86,12 @@ def test_a_broken_frame_is_bad_input(changes: dict[str, Any]) -> None:
         service(host=None),
         service(protocol="telnet"),
         service(protocol="https", tls=None),
-        service(protocol="https", tls={"verify": "pin", "pin": None}),
         service(protocol="https", tls={"verify": "pin", "pin": "abc"}),
+        service(protocol="https", tls={"verify": "pin", "pin": 7}),
         service(protocol="https", tls={"verify": "maybe"}),
+        service(protocol="https", tls={"verify": "ca", "profile": "ancient"}),
+        service(protocol="https", tls={"verify": "ca", "ca": None}),
+        service(protocol="https", tls={"verify": "ca", "ca": "x" * (CA_LIMIT + 1)}),
         service(""),
     ],
 )
@@ -100,6 +104,29 @@ def test_tls_settings_count_for_https_only() -> None:
     found = parse(config(1, pinned, service("h"))).services
     assert (found["p"].verify, found["p"].pin) == ("pin", PIN)
     assert found["h"].pin is None
+
+
+def test_a_pin_that_nobody_gave_yet_stays_open() -> None:
+    found = parse(config(1, service("p", protocol="https", tls={"verify": "pin", "pin": None}))).services["p"]
+    assert (found.verify, found.pin) == ("pin", None)
+
+
+def test_profile_and_authority() -> None:
+    tls = {"verify": "ca", "pin": None, "profile": "legacy", "ca": "PEM"}
+    found = parse(config(1, service("a", protocol="https", tls=tls), service("b", protocol="https"))).services
+    assert (found["a"].profile, found["a"].ca) == ("legacy", "PEM")
+    assert (found["b"].profile, found["b"].ca) == ("modern", "")
+    ignored = parse(config(1, service("c", protocol="https", tls={**tls, "verify": "none"}))).services["c"]
+    assert ignored.ca == ""
+
+
+def test_compression_is_for_web_services() -> None:
+    rows = [
+        service("said", compress="all"), service("https", protocol="https", compress="all"),
+        service("missing"), service("unknown", compress="zstd-9"), service("vnc", protocol="vnc", compress="all"),
+    ]  # fmt: skip
+    found = {key: each.compress for key, each in parse(config(1, *rows)).services.items()}
+    assert found == {"said": "all", "https": "all", "missing": "static", "unknown": "off", "vnc": "off"}
 
 
 def test_pin_spellings() -> None:

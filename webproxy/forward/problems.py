@@ -174,6 +174,11 @@ _OF_STREAM: dict[int, Problem] = {
         "The relay or the machine's line went away.", "It is tried again by itself.", 3,
     ),
 }  # fmt: skip
+SILENT_TLS = Problem(
+    504, "timeout_tls", "The panel does not answer",
+    "The panel accepted the connection, and stayed silent when the agent began to speak TLS.",
+    "Check whether the service must be http instead of https, and whether the panel's web server still reacts.", 15,
+)  # fmt: skip
 RELAY_LOST = _OF_STREAM[StreamError.CLOSED]
 
 _OF_CODE: dict[str, Problem] = {
@@ -242,9 +247,14 @@ def of_stream(exc: Exception | None) -> Problem:
             fingerprint, _, trouble = words.partition(" ")
             return problem.with_facts(certificate=fingerprint, certificate_trouble=trouble)
         if detail:
+            # "what happened: what to do", where the agent knows that.
+            fact, _, todo = detail.partition(": ")
+            todo = todo or "check whether the service must be http or https, and which TLS versions the panel offers"
             return replace(
                 problem, title="No encrypted connection to the panel",
-                happened=f"The encrypted connection to the panel failed: {detail}.",
-                todo="Check whether the service must be http or https, and which TLS versions the panel offers.",
+                happened=f"The encrypted connection to the panel failed: {fact}.",
+                todo=f"{todo[:1].upper()}{todo[1:]}.",
             )  # fmt: skip
+    if code == StreamError.TIMEOUT and getattr(exc, "text", "") == "handshake":
+        return SILENT_TLS
     return problem
