@@ -58,6 +58,7 @@ ACTIONS: dict[str, str] = {
     "service.create": "Service created",
     "service.change": "Service changed",
     "service.delete": "Service deleted",
+    "service.certificate_refused": "A panel's certificate was refused",
     "role.join_token": "Join token made",
     "role.join": "Relay or web proxy joined",
     "connection": "Connection",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from access import permissions, relays, service_sessions, services, signing
@@ -13,7 +13,7 @@ from access.models.base import new_id
 from access.models.machines import Circuit, Device, Presence, Relay, Service
 from access.models.people import User, UserSession
 from access.service_sessions import Held
-from access.sessions import Limits
+from access.sessions import Limits, Who
 from panelgate.clock import iso
 from panelgate.errors import BadInput, Unavailable
 from panelgate.log import Secret
@@ -26,13 +26,17 @@ KEEP_SECONDS: Final = 24 * 3600.0  # no session lives longer, so no circuit of i
 
 @dataclass(frozen=True, slots=True)
 class Authorised:
-    """A circuit that may be opened. `password` is for the web proxy's handshake with the panel."""
+    """A circuit that may be opened. `password` is for the web proxy's handshake with the panel.
+
+    `sign_ins` are (user, password) by service id, for web services at which the web proxy signs in for the user.
+    """
 
     circuit_id: str
     ticket: str
     relay: Relay
     device: Device
     password: Secret | None
+    sign_ins: Mapping[str, tuple[str, Secret]] = field(default_factory=dict)
 
 
 def authorise(
@@ -46,25 +50,57 @@ def authorise(
     held = service_sessions.look_up(store, limits, token, host_label, active=True)
     if held.service.protocol not in PURPOSES.get(purpose, ()):
         raise BadInput("wrong_purpose", "This service is not opened that way.", {"protocol": held.service.protocol})
+    for_whom = _For(held.user.id, held.row.session_id, purpose)
     with store.account(held.account.id, write=True) as unit:
-        presence = unit.find(Presence, Presence.device_id == held.device.id)
-        relay = _relay_of(unit, held.device, presence)
         named, read_only = _services(unit, held, purpose)
-        ticket = CircuitTicket(
-            circuit_id=new_id(), account_id=held.account.id, user_id=held.user.id, session_id=held.row.session_id,
-            device_id=held.device.id, services=named, read_only=read_only, webproxy_id=peer.id,
-            webproxy_fingerprint=peer.fingerprint, relay_id=relay.id, expires=unit.now + CIRCUIT_SECONDS,
-        )  # fmt: skip
-        signed = signing.signer(unit, keyring).circuit(ticket, unit.now)
-        unit.add(
-            Circuit(
-                id=ticket.circuit_id, account_id=held.account.id, session_id=held.row.session_id,
-                user_id=held.user.id, device_id=held.device.id, services=list(named), purpose=purpose,
-                read_only=read_only, relay_id=relay.id, webproxy_id=peer.id, created=unit.now,
-            )
-        )  # fmt: skip
-    password = services.password(keyring, held.service) if purpose == "viewer" else None
-    return Authorised(ticket.circuit_id, signed, relay, held.device, password)
+        made = _make(unit, keyring, peer, held.device, for_whom, [row.id for row in named], read_only=read_only)
+    if purpose == "viewer":
+        return replace(made, password=services.password(keyring, held.service))
+    found = {row.id: services.credentials(keyring, row) for row in named}
+    return replace(made, sign_ins={key: known for key, known in found.items() if known is not None})
+
+
+def authorise_look(store: Store, keyring: Keyring, peer: Peer, who: Who, service_id: str) -> Authorised:
+    """A ticket for one look at a service's certificate by who may change the service.
+
+    Refused(not_allowed, not_found), BadInput(wrong_purpose) for what has none, Unavailable(device_offline).
+    """
+    with store.account(who.account_id, write=True) as unit:
+        device, service = services.need(unit, service_id)
+        rights = permissions.rights_of(unit, who.user_id, who.role)
+        rights.require("service.change", device.id, service.id)
+        if service.protocol != "https":
+            raise BadInput("wrong_purpose", "This service has no certificate.", {"protocol": service.protocol})
+        for_whom = _For(who.user_id, who.session_id, "look")
+        return _make(unit, keyring, peer, device, for_whom, [service.id], read_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _For:
+    user_id: str
+    session_id: str
+    purpose: str
+
+
+def _make(
+    unit: Unit, keyring: Keyring, peer: Peer, device: Device, whom: _For, named: Sequence[str], *, read_only: bool
+) -> Authorised:
+    presence = unit.find(Presence, Presence.device_id == device.id)
+    relay = _relay_of(unit, device, presence)
+    ticket = CircuitTicket(
+        circuit_id=new_id(), account_id=unit.account, user_id=whom.user_id, session_id=whom.session_id,
+        device_id=device.id, services=tuple(named), read_only=read_only, webproxy_id=peer.id,
+        webproxy_fingerprint=peer.fingerprint, relay_id=relay.id, expires=unit.now + CIRCUIT_SECONDS,
+    )  # fmt: skip
+    signed = signing.signer(unit, keyring).circuit(ticket, unit.now)
+    unit.add(
+        Circuit(
+            id=ticket.circuit_id, account_id=unit.account, session_id=whom.session_id, user_id=whom.user_id,
+            device_id=device.id, services=list(named), purpose=whom.purpose, read_only=read_only, relay_id=relay.id,
+            webproxy_id=peer.id, created=unit.now,
+        )
+    )  # fmt: skip
+    return Authorised(ticket.circuit_id, signed, relay, device, None)
 
 
 def _relay_of(unit: Unit, device: Device, presence: Presence | None) -> Relay:
@@ -85,16 +121,16 @@ def _relay_of(unit: Unit, device: Device, presence: Presence | None) -> Relay:
     )
 
 
-def _services(unit: Unit, held: Held, purpose: str) -> tuple[tuple[str, ...], bool]:
-    """(ids of the services a ticket names, whether all of it is read-only)."""
+def _services(unit: Unit, held: Held, purpose: str) -> tuple[tuple[Service, ...], bool]:
+    """(the services a ticket names, whether all of it is read-only)."""
     if purpose == "viewer":
-        return (held.service.id,), held.permission != "operate"
+        return (held.service,), held.permission != "operate"
     rights = permissions.rights_of(unit, held.user.id, held.user.role)
     rows = unit.all(
         Service, Service.device_id == held.device.id, Service.protocol.in_(PURPOSES["http"]), order=Service.slug
     )
     words = {row.id: services.permission(rights, held.device, row) for row in rows}
-    return tuple(key for key, word in words.items() if word), "operate" not in words.values()
+    return tuple(row for row in rows if words[row.id]), "operate" not in words.values()
 
 
 def cut_session(unit: Unit, session_id: str, reason: str) -> int:

@@ -1,10 +1,13 @@
 """The agent's configuration: what it may dial, signed, with a version that only grows."""
 
-from typing import Any
+from typing import Any, Final
 
 from access.db import Unit
 from access.models.machines import Device, Service
+from panelgate.options import ServiceOptions
 from panelgate.tickets import Signer
+
+WEB: Final = frozenset({"http", "https"})
 
 
 def describe(unit: Unit, device: Device) -> dict[str, Any]:
@@ -15,19 +18,25 @@ def describe(unit: Unit, device: Device) -> dict[str, Any]:
         "version": device.config_version,
         "lan": list(device.lan),
         "level": device.level,
-        "services": [
-            {
-                "id": service.id,
-                "slug": service.slug,
-                "name": service.name,
-                "host": service.host,
-                "port": service.port,
-                "protocol": service.protocol,
-                "tls": {"verify": service.tls_verify, "pin": service.tls_pin},
-            }
-            for service in services
-        ],
+        "services": [_service(service) for service in services],
     }
+
+
+def _service(service: Service) -> dict[str, Any]:
+    """What is at its default is left out where that makes the row shorter: it travels over metered lines."""
+    options = ServiceOptions.of(service.options)
+    tls: dict[str, Any] = {"verify": service.tls_verify, "pin": service.tls_pin}
+    row = {
+        "id": service.id, "slug": service.slug, "name": service.name, "host": service.host, "port": service.port,
+        "protocol": service.protocol, "tls": tls,
+    }  # fmt: skip
+    if service.protocol == "https":
+        tls["profile"] = options.tls_profile
+        if service.tls_verify == "ca" and options.tls_ca:
+            tls["ca"] = options.tls_ca
+    if service.protocol in WEB:
+        row["compress"] = options.compress
+    return row
 
 
 def signed(unit: Unit, device: Device, signer: Signer) -> str:

@@ -41,6 +41,7 @@ class Held:
     permission: str
     expires: float
     siblings: tuple[Service, ...] = ()
+    manages: bool = False  # he may change the service, and so decide which certificate is trusted
 
 
 def begin(unit: Unit, session: UserSession, device: Device, service: Service) -> tuple[ServiceSession, str]:
@@ -98,7 +99,8 @@ def evaluate(unit: Unit, limits: Limits, row: ServiceSession) -> Held | None:
     )  # fmt: skip
     siblings = tuple(other for other in others if services.permission(rights, device, other))
     expires = min(row.expires, parent.created + limits.absolute)
-    return Held(row, account, user, device, service, word, expires, siblings)
+    manages = rights.may("service.change", device.id, service.id)
+    return Held(row, account, user, device, service, word, expires, siblings, manages)
 
 
 def end(store: Store, limits: Limits, token: str, host_label: str) -> bool:
@@ -155,8 +157,10 @@ def as_json(held: Held) -> dict[str, Any]:
         "service": {
             "id": service.id, "slug": service.slug, "name": service.name, "host": service.host, "port": service.port,
             "protocol": service.protocol, "path": service.path, "options": dict(service.options),
+            "tls_verify": service.tls_verify, "tls_pin": service.tls_pin,
         },
         "permission": held.permission,
+        "manages": held.manages,
         "siblings": [
             {
                 "id": other.id, "slug": other.slug, "host": other.host, "port": other.port,

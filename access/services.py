@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from access import configuration, devices, targets
+from access import configuration, devices, service_options, targets
 from access.db import Unit, not_found
 from access.keyring import Keyring
 from access.models.machines import Device, Service
@@ -15,17 +15,20 @@ from access.users import Actor
 from panelgate.errors import BadInput
 from panelgate.log import Secret
 from panelgate.names import host_label
+from panelgate.options import ServiceOptions
 
 SERVICES_LIMIT: Final = 64  # of one device; the configuration must stay small enough for a metered line
 RESERVED_SLUG: Final = "proxy"  # deep links have it where a service's slug would stand
 PASSWORD_LENGTH: Final = 128  # characters; VNC uses eight of them, RDP up to 127
+WEB: Final = service_options.WEB
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
     """What makes a service. None for `port` and `tls_verify` is the protocol's default.
 
-    `password`: None leaves the stored one, an empty one clears it.
+    `password`: None leaves the stored one, an empty one clears it. `options` are whole: what is missing in them is
+    its default.
     """
 
     slug: str
@@ -38,6 +41,7 @@ class Fields:
     password: Secret | None = None
     tls_verify: str | None = None
     tls_pin: str | None = None
+    options: dict[str, Any] | ServiceOptions = field(default_factory=dict)
 
 
 def need(unit: Unit, service_id: str) -> tuple[Device, Service]:
@@ -71,7 +75,18 @@ def password(keyring: Keyring, service: Service) -> Secret | None:
     return Secret(keyring.open(service.sealed_password, _context(service.id)))
 
 
-def _apply(service: Service, device: Device, fields: Fields) -> None:
+def credentials(keyring: Keyring, service: Service) -> tuple[str, Secret] | None:
+    """(user, password) with which the web proxy signs in at a web service; None where nobody chose that.
+
+    As with `password`: only the answer to /circuits may carry them.
+    """
+    options = ServiceOptions.of(service.options)
+    if service.protocol not in WEB or options.auth == "none":
+        return None
+    return options.user, password(keyring, service) or Secret("")
+
+
+def _apply(unit: Unit, service: Service, device: Device, fields: Fields) -> None:
     service.protocol = targets.check_protocol(fields.protocol)
     service.name = devices.plain_text(fields.name, devices.NAME_LENGTH, "name") or service.slug
     service.host = targets.check_host(fields.host, device.lan)
@@ -79,6 +94,7 @@ def _apply(service: Service, device: Device, fields: Fields) -> None:
     service.path = targets.check_path(fields.path)
     service.visible = fields.visible
     service.tls_verify, service.tls_pin = targets.check_tls(service.protocol, fields.tls_verify, fields.tls_pin)
+    service.options = service_options.check(unit, service, fields.options)
 
 
 def _store_password(keyring: Keyring, service: Service, secret: Secret | None) -> str | None:
@@ -97,7 +113,8 @@ def _store_password(keyring: Keyring, service: Service, secret: Secret | None) -
 def create(unit: Unit, keyring: Keyring, actor: Actor, device: Device, fields: Fields) -> Service:
     """A new service of a device.
 
-    BadInput: bad_slug, slug_taken, label_taken, too_many_services, and what `access.targets` raises.
+    BadInput: bad_slug, slug_taken, label_taken, too_many_services, and what `access.targets` and
+    `access.service_options` raise.
     """
     account = unit.lock()
     slug = devices.new_slug(fields.slug, fields.name)
@@ -113,7 +130,7 @@ def create(unit: Unit, keyring: Keyring, actor: Actor, device: Device, fields: F
         account_id=unit.account, device_id=device.id, slug=slug, kind="lan", created=unit.now,
         host_label=_label(unit, account, device, slug),
     )  # fmt: skip
-    _apply(service, device, fields)
+    _apply(unit, service, device, fields)
     unit.add(service)
     _store_password(keyring, service, fields.password)
     devices.record(unit, actor, "service.create", device, describe(service), service.slug)
@@ -134,6 +151,7 @@ def fields_of(service: Service) -> Fields:
     return Fields(
         slug=service.slug, name=service.name, host=service.host, protocol=service.protocol, port=service.port,
         path=service.path, visible=service.visible, tls_verify=service.tls_verify, tls_pin=service.tls_pin,
+        options=ServiceOptions.of(service.options),
     )  # fmt: skip
 
 
@@ -142,19 +160,29 @@ def change(
 ) -> Service:
     """Change the fields in `new` (names of `Fields`). The slug is for life: it is the service's address.
 
-    BadInput: slug_fixed, and what `access.targets` raises.
+    BadInput: slug_fixed, and what `access.targets` and `access.service_options` raise.
     """
     if new.get("slug", service.slug) != service.slug:
         raise BadInput("slug_fixed", "The short name is the service's address and stays. Make a new service.", {})
     if "protocol" in new and new["protocol"] != service.protocol:
         # What was right for the other protocol is not carried over silently.
         new = {"tls_verify": None, "tls_pin": None, "port": None} | new
-    before = describe(service)
-    _apply(service, device, replace(fields_of(service), **new))
+        if (new["protocol"] in WEB) != (service.protocol in WEB):
+            new = {"options": {}, "password": Secret("")} | new
+    before, options = describe(service), dict(service.options)
+    _apply(unit, service, device, replace(fields_of(service), **new))
+    lost = service_options.forget_companion(unit, service) if service.protocol not in WEB else []
     word = _store_password(keyring, service, new.get("password"))
     facts: dict[str, Any] = {
-        key: [before[key], value] for key, value in describe(service).items() if before[key] != value
+        key: [before[key], value]
+        for key, value in describe(service).items()
+        if key != "options" and before[key] != value
     }
+    if lost:
+        facts["no_companion_of"] = lost
+    changed = service_options.changes(options, service.options)
+    if changed:
+        facts["options"] = changed
     if word:
         facts["password"] = word
     if facts:
@@ -165,7 +193,9 @@ def change(
 
 def delete(unit: Unit, actor: Actor, device: Device, service: Service) -> None:
     """Remove a service: sign-ins at its origin end with it."""
-    devices.record(unit, actor, "service.delete", device, describe(service), service.slug)
+    lost = service_options.forget_companion(unit, service)
+    facts = describe(service) | ({"no_companion_of": lost} if lost else {})
+    devices.record(unit, actor, "service.delete", device, facts, service.slug)
     for grant in unit.all(Grant, Grant.service_id == service.id):
         unit.delete(grant)
     unit.delete(service)
@@ -173,8 +203,9 @@ def delete(unit: Unit, actor: Actor, device: Device, service: Service) -> None:
 
 
 def describe(service: Service) -> dict[str, Any]:
-    """What the audit keeps of a service; no password."""
+    """What the audit keeps of a service; no password, and of its options those that are not at their default."""
     return {
         "name": service.name, "host": service.host, "port": service.port, "protocol": service.protocol,
         "path": service.path, "visible": service.visible, "tls_verify": service.tls_verify, "tls_pin": service.tls_pin,
+        "options": service_options.told(service.options),
     }  # fmt: skip

@@ -22,14 +22,17 @@ LARGEST_PAGE: Final = 500  # devices in one answer
 BY_COMMAND: Final = "The installation's operator"  # who has a shell on the server and no user here
 
 
-def service_summary(service: Service) -> dict[str, Any]:
-    """The API's ServiceSummary. Whether a password is stored shows, the password does not."""
+def service_summary(service: Service, *, manages: bool = False) -> dict[str, Any]:
+    """The API's ServiceSummary. Whether a password is stored shows, the password does not.
+
+    `manages`: he may change the service, and so sees its options; user names and headers are nobody else's business.
+    """
     return {
         "id": service.id, "slug": service.slug, "name": service.name, "host": service.host, "port": service.port,
         "protocol": service.protocol, "path": service.path, "visible": service.visible, "kind": service.kind,
         "host_label": service.host_label, "has_password": service.sealed_password is not None,
         "tls_verify": service.tls_verify, "tls_pin": service.tls_pin,
-    }  # fmt: skip
+    } | ({"options": dict(service.options)} if manages else {})  # fmt: skip
 
 
 def device_list(
@@ -84,7 +87,10 @@ def _summaries(unit: Unit, rights: Rights, rows: Sequence[Device]) -> list[dict[
             {
                 "id": device.id, "slug": device.slug, "name": device.name, "site": device.site,
                 "serial": device.serial, "status": word, "since": since,
-                "services": [service_summary(service) for service in listed],
+                "services": [
+                    service_summary(service, manages=rights.may("service.change", device.id, service.id))
+                    for service in listed
+                ],
                 "open": [
                     {
                         "connection_id": row.id, "user": people.get(row.user_id, row.user), "service": row.service,

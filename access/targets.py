@@ -189,7 +189,8 @@ def check_tls(protocol: str, verify: str | None, pin: str | None) -> tuple[str, 
 
     Only https has a certificate to check; what is said of it for other protocols means nothing.
 
-    A pin is the SHA-256 of the certificate in hex, colons allowed. Raises BadInput: bad_tls_verify, bad_tls_pin.
+    A pin is the SHA-256 of the certificate in hex, colons allowed. "pin" without one means that no certificate is
+    trusted yet: the agent names the one it sees and connects to none. Raises BadInput: bad_tls_verify, bad_tls_pin.
     """
     if protocol != "https":
         return "none", None
@@ -199,6 +200,8 @@ def check_tls(protocol: str, verify: str | None, pin: str | None) -> tuple[str, 
     if verify != "pin":
         return verify, None
     digest = (pin or "").replace(":", "").replace(" ", "").lower()
+    if not digest:
+        return "pin", None
     if not _PIN.fullmatch(digest):
         raise BadInput("bad_tls_pin", "Paste the certificate's SHA-256 fingerprint: 64 hexadecimal digits.", {})
     return "pin", digest

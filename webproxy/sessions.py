@@ -51,6 +51,7 @@ class ServiceSession:
     options: ServiceOptions = DEFAULTS
     # Other web services of the device: id, slug, host, port, protocol, label.
     siblings: tuple[Mapping[str, Any], ...] = ()
+    manages: bool = False  # may change the service: what such a page tells is also how to mend it
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> ServiceSession:
@@ -62,6 +63,7 @@ class ServiceSession:
                 from_iso(raw["expires"]), float(raw.get("idle_seconds") or 0),
                 host_label(service["slug"], device["slug"], account["slug"]),
                 ServiceOptions.of(service.get("options")), tuple(raw.get("siblings") or ()),
+                raw.get("manages") is True,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise Unavailable("bad_answer", "the access server's answer is not a service session") from error

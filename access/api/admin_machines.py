@@ -26,6 +26,7 @@ Name = Annotated[str, Field(max_length=200)]
 Slug = Annotated[str, Field(max_length=64)]
 Text = Annotated[str, Field(max_length=4000)]
 Networks = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=4 * MAX_NETWORKS)]
+Options = dict[str, Any]  # panelgate.options: checked there, option by option
 Port = Annotated[int, Field(ge=1, le=65535)]
 MayCreate = Annotated[Who, Depends(permitted("device.create"))]
 
@@ -62,10 +63,14 @@ class NewService(Body):
     password: Annotated[str, Field(max_length=200)] | None = None
     tls_verify: Annotated[str, Field(max_length=16)] | None = None
     tls_pin: Annotated[str, Field(max_length=200)] | None = None
+    options: Options = Field(default_factory=dict)
 
 
 class ServiceChange(Body):
-    """What to change of a service; what is missing or null stays. `password`: "" clears it."""
+    """What to change of a service; what is missing or null stays. `password`: "" clears it.
+
+    `options` replace those there are as a whole.
+    """
 
     slug: Slug | None = None
     name: Name | None = None
@@ -77,6 +82,7 @@ class ServiceChange(Body):
     password: Annotated[str, Field(max_length=200)] | None = None
     tls_verify: Annotated[str, Field(max_length=16)] | None = None
     tls_pin: Annotated[str, Field(max_length=200)] | None = None
+    options: Options | None = None
 
 
 class NewKey(BaseModel):
@@ -159,7 +165,7 @@ def create_service(kernel: Parts, who: FullSession, device_id: str, body: NewSer
         given = body.model_dump()
         given["password"] = Secret(body.password) if body.password is not None else None
         service = services.create(unit, kernel.keyring, _actor(who), device, services.Fields(**given))
-        return {"service": summaries.service_summary(service)}
+        return {"service": summaries.service_summary(service, manages=True)}
 
 
 @router.patch("/services/{service_id}")
@@ -172,7 +178,7 @@ def change_service(kernel: Parts, who: FullSession, service_id: str, body: Servi
         if body.password is not None:
             given["password"] = Secret(body.password)
         services.change(unit, kernel.keyring, _actor(who), device, service, given)
-        return {"service": summaries.service_summary(service)}
+        return {"service": summaries.service_summary(service, manages=True)}
 
 
 @router.delete("/services/{service_id}")

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from access import circuits, connections, devices, handoffs, permissions, resolve, service_sessions, summaries
+from access import (
+    certificates,
+    circuits,
+    connections,
+    devices,
+    handoffs,
+    permissions,
+    resolve,
+    service_sessions,
+    summaries,
+)
 from access.api.agent import RelayAt
 from access.api.deps import Body, ClientBody, FullSession, Parts, caller
 from access.api.relay import Done
@@ -74,6 +84,12 @@ class OpenCircuit(AtService):
     """A circuit to open, for web services or for a viewer."""
 
     purpose: Literal["http", "viewer"]
+
+
+class CertificateRefused(AtService):
+    """What a panel showed: the hex SHA-256 of its certificate."""
+
+    fingerprint: Annotated[str, Field(max_length=64)]
 
 
 class Begin(AtService):
@@ -177,19 +193,46 @@ def end_service_session(kernel: Parts, body: AtService) -> Done:
 def open_circuit(kernel: Parts, peer: ThisWebproxy, body: OpenCircuit) -> dict[str, Any]:
     """A ticket for a circuit: {circuit_id, ticket, relay, agent, credentials}. 409 device_offline.
 
-    The only answer of the API that carries a panel's password, for the web proxy's handshake with it.
+    The only answer of the API that carries passwords: a viewer's {password} for the web proxy's handshake with the
+    panel, or {services: {id: {user, password}}} for the web services at which it signs in for the user.
     """
     made = circuits.authorise(
         kernel.store, kernel.limits, kernel.keyring, peer,
         token=body.service_token, host_label=body.host_label, purpose=body.purpose,
     )  # fmt: skip
+    return _circuit(made) | {"credentials": _credentials(made)}
+
+
+def _circuit(made: circuits.Authorised) -> dict[str, Any]:
     return {
         "circuit_id": made.circuit_id,
         "ticket": made.ticket,
         "relay": RelayAt(id=made.relay.id, url=made.relay.url),
         "agent": {"id": made.device.id, "fingerprint": made.device.fingerprint},
-        "credentials": {"password": made.password.reveal()} if made.password else None,
     }
+
+
+def _credentials(made: circuits.Authorised) -> dict[str, Any] | None:
+    if made.password:
+        return {"password": made.password.reveal()}
+    found = {key: {"user": user, "password": password.reveal()} for key, (user, password) in made.sign_ins.items()}
+    return {"services": found} if found else None
+
+
+@router.post("/services/{service_id}/look")
+def look_at_certificate(kernel: Parts, peer: ThisWebproxy, who: FullSession, service_id: str) -> dict[str, Any]:
+    """A ticket to ask the agent which certificate a service shows now, for who may change the service."""
+    return _circuit(circuits.authorise_look(kernel.store, kernel.keyring, peer, who, service_id))
+
+
+@router.post("/certificate-refused")
+def certificate_refused(kernel: Parts, body: CertificateRefused) -> Done:
+    """The agent refused a panel's certificate: an event for the audit, at most one an hour for each certificate."""
+    certificates.refused(
+        kernel.store, kernel.limits, token=body.service_token, host_label=body.host_label,
+        fingerprint=body.fingerprint,
+    )  # fmt: skip
+    return Done()
 
 
 @router.post("/connections")

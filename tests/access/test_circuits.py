@@ -62,6 +62,48 @@ def test_a_viewers_ticket_is_for_its_service_and_comes_with_the_password(plant: 
     assert PANEL_PASSWORD not in str(made)
 
 
+def test_sign_ins_come_for_the_services_on_the_ticket_and_no_others(plant: Plant) -> None:
+    plant.online()
+    own = {"auth": "basic", "user": "op"}
+    mine = plant.add_service("mine", options=own, password=Secret("mine-pw"))
+    plant.add_service("hidden", visible=False, options=own, password=Secret("hidden-pw"))
+    plant.add_service("other", options={"auth": "digest", "user": "x"}, password=Secret("other-pw"))
+    plant.add_service("unused", password=Secret("unused-pw"))  # nobody chose to send it
+    everything = authorise(plant, plant.hmi).sign_ins  # an administrator's: also of what is hidden
+    assert {secret.reveal() for _, secret in everything.values()} == {"mine-pw", "hidden-pw", "other-pw"}
+    user_id, session = plant.member(level=None)
+    plant.grant(user_id, "operate", service_id=mine.id)
+    made = authorise(plant, mine, session=session)
+    assert made.sign_ins == {mine.id: ("op", Secret("mine-pw"))}
+    assert "mine-pw" not in str(made)
+    _, seen = plant.member("wim", "operate")
+    assert {secret.reveal() for _, secret in authorise(plant, mine, session=seen).sign_ins.values()} == {
+        "mine-pw", "other-pw",
+    }  # fmt: skip
+    assert authorise(plant, plant.panel, purpose="viewer").sign_ins == {}
+
+
+def look(plant: Plant, service: Service, session: str = "") -> Authorised:
+    return circuits.authorise_look(plant.kernel.store, plant.kernel.keyring, WEBPROXY, plant.who(session), service.id)
+
+
+def test_who_may_change_a_service_may_look_at_its_certificate(plant: Plant, clock: FakeClock) -> None:
+    plant.online()
+    tls = plant.add_service("tls", protocol="https", options={"auth": "basic", "user": "op"}, password=Secret("pw"))
+    made = look(plant, tls)
+    ticket = plant.verifier().circuit(made.ticket, clock.now())
+    assert (ticket.services, ticket.read_only, ticket.user_id) == ((tls.id,), True, plant.admin_id)
+    assert (made.password, dict(made.sign_ins)) == (None, {})
+    with pytest.raises(BadInput):
+        look(plant, plant.hmi)
+    _, operator = plant.member("olga", "operate")
+    _, stranger = plant.member("nina", None)
+    for session, status in ((operator, 403), (stranger, 404), (Plant(plant.kernel, "rival").session, 404)):
+        with pytest.raises(Refused) as caught:
+            look(plant, tls, session)
+        assert caught.value.status == status
+
+
 def test_who_may_only_watch_gets_a_read_only_ticket(plant: Plant, clock: FakeClock) -> None:
     plant.online()
     _, session = plant.member(level="watch")

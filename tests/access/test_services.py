@@ -40,7 +40,8 @@ def test_a_service_has_its_own_label_and_the_protocols_port(plant: Plant) -> Non
         ({"protocol": "ssh"}, "bad_protocol"),
         ({"path": "//evil"}, "bad_path"),
         ({"password": Secret("x" * 129)}, "bad_password"),
-        ({"protocol": "https", "tls_verify": "pin"}, "bad_tls_pin"),
+        ({"protocol": "https", "tls_verify": "pin", "tls_pin": "ab"}, "bad_tls_pin"),
+        ({"options": {"auth": "basic"}}, "bad_option"),
     ],
 )
 def test_what_cannot_be_dialled_safely_is_not_written_down(plant: Plant, fields: dict[str, Any], code: str) -> None:
@@ -103,6 +104,58 @@ def test_a_new_protocol_brings_its_own_port_and_certificate_check(plant: Plant) 
     change(plant, "hmi", protocol="https")
     service = plant.service("hmi")
     assert (service.port, service.tls_verify) == (443, "ca")
+
+
+def test_another_kind_of_protocol_takes_no_options_and_no_password_along(plant: Plant) -> None:
+    change(plant, "hmi", options={"auth": "basic", "user": "op"}, password=Secret("s3"))
+    change(plant, "hmi", protocol="https")
+    assert plant.service("hmi").options["user"] == "op"  # still a web page
+    change(plant, "hmi", protocol="vnc")
+    stored = plant.service("hmi")
+    assert (stored.options, stored.sealed_password) == ({}, None)
+    change(plant, "panel", protocol="http", password=Secret("given with the change"))
+    assert services.password(plant.kernel.keyring, plant.service("panel")) == Secret("given with the change")
+
+
+def test_credentials_are_only_those_that_somebody_chose_to_send(plant: Plant) -> None:
+    keyring = plant.kernel.keyring
+    change(plant, "hmi", password=Secret("s3"))
+    assert services.credentials(keyring, plant.service("hmi")) is None
+    change(plant, "hmi", options={"auth": "digest", "user": "op"})
+    assert services.credentials(keyring, plant.service("hmi")) == ("op", Secret("s3"))
+    change(plant, "hmi", password=Secret(""))
+    assert services.credentials(keyring, plant.service("hmi")) == ("op", Secret(""))
+    assert services.credentials(keyring, plant.service("panel")) is None
+
+
+def test_a_change_replaces_the_options_as_a_whole_and_the_audit_shows_which(plant: Plant) -> None:
+    change(plant, "hmi", options={"host": "hmi.example", "rewrite": True})
+    change(plant, "hmi", name="HMI 2")
+    change(plant, "hmi", options={"rewrite": True, "headers": [["X-A", "1"]]})
+    assert plant.service("hmi").options == {"rewrite": True, "headers": [["X-A", "1"]]}
+    assert [row["facts"] for row in plant.audit("service.change")] == [
+        {"options": {"host": ["", "hmi.example"], "rewrite": [False, True]}},
+        {"name": ["HMI", "HMI 2"]},
+        {"options": {"headers": [[], ["X-A: 1"]], "host": ["hmi.example", ""]}},
+    ]
+    made = plant.add_service("trend", options={"cache": False})
+    assert made.options == {"cache": False}
+    assert plant.audit("service.create")[-1]["facts"]["options"] == {"cache": False}
+
+
+def test_a_companion_that_goes_is_named_no_more(plant: Plant) -> None:
+    plant.add_service("socket", port=8080)
+    plant.add_service("files", port=8081)
+    change(plant, "hmi", options={"companions": ["socket", "files"]})
+    change(plant, "files", protocol="vnc")
+    assert plant.audit("service.change")[-1]["facts"]["no_companion_of"] == ["hmi"]
+    assert plant.service("hmi").options == {"companions": ["socket"]}
+    with plant.writing() as unit:
+        device, service = services.need(unit, plant.service("socket").id)
+        services.delete(unit, ACTOR, device, service)
+    assert plant.service("hmi").options == {}
+    assert plant.audit("service.delete")[-1]["facts"]["no_companion_of"] == ["hmi"]
+    change(plant, "hmi", port=8000)  # and the service can still be changed
 
 
 def test_permission_is_the_higher_of_what_applies_and_hidden_services_are_for_managers(plant: Plant) -> None:

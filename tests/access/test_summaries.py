@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from access import audit, connections, devices, permissions, summaries
+from access import audit, connections, devices, permissions, services, summaries
 from access.connections import Report
 from access.permissions import Rights
 from panelgate.errors import BadInput
@@ -94,6 +94,27 @@ def test_the_record_is_told_with_present_names(plant: Plant) -> None:
     assert changed["device"] == device.name
     assert "service" in changed
     assert failed == gone == {}
+
+
+def test_options_are_for_those_who_may_change_the_service(plant: Plant) -> None:
+    with plant.writing() as unit:
+        device, service = services.need(unit, plant.hmi.id)
+        services.change(
+            unit, plant.kernel.keyring, ACTOR, device, service, {"options": {"auth": "basic", "user": "op7"}}
+        )
+    operator, _ = plant.member("olga", "operate")
+    manager, _ = plant.member("mia", "manage")
+    single, _ = plant.member("sam", "see")
+    plant.grant(single, "manage", service_id=plant.panel.id)
+    seen = {}
+    for user_id in (operator, manager, single):
+        with plant.reading() as unit:
+            rights = permissions.rights_of(unit, user_id, "member")
+            found = summaries.device_detail(unit, rights, plant.device())["services"]
+        seen[user_id] = {row["slug"]: row.get("options") for row in found}
+    assert seen[operator] == {"hmi": None, "panel": None}
+    assert seen[manager] == {"hmi": {"auth": "basic", "user": "op7"}, "panel": {}}
+    assert seen[single] == {"panel": {}}
 
 
 def test_who_was_granted_one_service_hears_nothing_of_the_others(plant: Plant) -> None:

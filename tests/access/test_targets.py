@@ -121,6 +121,7 @@ def test_tls_defaults_to_strict_and_a_pin_is_normalised():
     pin = ":".join(["AB"] * 32)
     assert targets.check_tls("https", None, None) == ("ca", None)
     assert targets.check_tls("https", "pin", pin) == ("pin", "ab" * 32)
+    assert targets.check_tls("https", "pin", None) == ("pin", None)  # not trusted yet
     assert targets.check_tls("https", "none", pin) == ("none", None)
     assert targets.check_tls("http", "ca", pin) == ("none", None)
     assert targets.check_tls("vnc", None, None) == ("none", None)

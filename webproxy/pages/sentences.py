@@ -58,6 +58,7 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     "service.create": ("settings", "{user} added the panel {service} to {device}", ""),
     "service.change": ("settings", "{user} changed the panel {service} of {device}", ""),
     "service.delete": ("settings", "{user} removed the panel {service} from {device}", ""),
+    "service.certificate_refused": ("shield-x", "{service} of {device} showed a certificate that is not trusted", ""),
     "role.join": ("server-2", "A relay or web proxy joined", "A relay or web proxy was refused"),
     "connection": (
         "device-desktop",
@@ -128,7 +129,28 @@ def _special(row: JSON, facts: JSON) -> str:
         return "{user} signed out"
     if row["action"] == "user.change" and isinstance(facts.get("disabled"), list) and facts["disabled"]:
         return "{user} disabled {subject}" if facts["disabled"][-1] else "{user} enabled {subject} again"
+    if row["action"] == "service.certificate_refused":
+        return _certificate(facts)
     return _refusal(facts) if row["action"] == "refused" else ""
+
+
+def _certificate(facts: JSON) -> str:
+    shown, pinned = (_short(facts.get(key)) for key in ("shown", "pinned"))
+    if not shown:
+        return SENTENCES["service.certificate_refused"][1]
+    if facts.get("verify") == "pin" and pinned:
+        return f"{{service}} of {{device}} showed {{user}} the certificate {shown} instead of the trusted {pinned}"
+    if facts.get("verify") == "pin":
+        return f"{{service}} of {{device}} showed {{user}} the certificate {shown}, which nobody has trusted yet"
+    return f"{{service}} of {{device}} showed {{user}} the certificate {shown}, which no known authority signed"
+
+
+def _short(fingerprint: object) -> str:
+    """The beginning of a fingerprint, enough to tell two apart by eye; the record has all of it."""
+    digits = str(fingerprint or "")[:16].upper()
+    if not digits or not digits.isalnum():
+        return ""
+    return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)) + "…"
 
 
 def _refusal(facts: JSON) -> str:

@@ -52,6 +52,22 @@ async def test_a_service_from_entry_to_removal(api: Api, plant: Plant) -> None:
     assert await api.refused("PATCH", path, {"port": 82}, session=session) == (404, "not_found")
 
 
+async def test_options_are_replaced_as_a_whole_and_checked(api: Api, plant: Plant) -> None:
+    session = plant.session
+    body = SERVICE | {"options": {"host": "hmi.example", "companions": ["hmi"]}}
+    made = (await api.post(f"/admin/v1/devices/{plant.device_id}/services", body, session=session))["service"]
+    assert made["options"] == {"host": "hmi.example", "companions": ["hmi"]}
+    path = f"/admin/v1/services/{made['id']}"
+    kept = (await api.call("PATCH", path, {"name": "W"}, session=session)).json()["service"]
+    assert kept["options"] == made["options"]
+    replaced = (await api.call("PATCH", path, {"options": {"cache": False}}, session=session)).json()["service"]
+    assert replaced["options"] == {"cache": False}
+    bad = await api.call("PATCH", path, {"options": {"auth": "basic"}}, session=session)
+    error = bad.json()["error"]
+    assert (bad.status_code, error["code"], error["facts"]["option"]) == (400, "bad_option", "user")
+    assert await api.refused("PATCH", path, {"options": {"rewrite": "yes"}}, session=session) == (400, "bad_option")
+
+
 async def test_targets_that_lead_elsewhere_are_refused(api: Api, plant: Plant) -> None:
     path = f"/admin/v1/devices/{plant.device_id}/services"
     for host in ("127.0.0.1", "169.254.169.254", "::1", "0x7f000001", "2130706433", "localhost", "::ffff:127.0.0.1"):

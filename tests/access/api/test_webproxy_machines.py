@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from panelgate.clock import FakeClock, iso
+from panelgate.log import Secret
 from tests.fakes.access_machines import NONCE_HASH, PANEL_PASSWORD, Plant
 from tests.fakes.access_world import CLIENT, Api
 
@@ -126,6 +127,68 @@ async def test_a_panels_password_is_in_no_answer_but_circuits(api: Api, plant: P
     assert not any(PANEL_PASSWORD in text for text in texts)
     made = await api.post("/webproxy/v1/circuits", at | {"purpose": "viewer"})
     assert made["credentials"] == {"password": PANEL_PASSWORD}
+
+
+async def test_sign_ins_at_panels_are_in_no_answer_but_circuits(api: Api, plant: Plant) -> None:
+    plant.online()
+    options = {"auth": "basic", "user": "hmi-user-7"}
+    web = plant.add_service("web", options=options, password=Secret("web-secret-9"))
+    user_id, member = plant.member("olga", "operate")
+    del user_id
+    at = await open_service(api, plant, web.host_label)
+    link = {"account": "acme", "device": "press", "service": "web"}
+    service = f"/admin/v1/services/{web.id}"
+    texts = [
+        (await api.call("GET", "/webproxy/v1/devices", session=plant.session)).text,
+        (await api.call("GET", "/webproxy/v1/devices/press", session=plant.session)).text,
+        (await api.call("POST", "/webproxy/v1/resolve", link, session=plant.session)).text,
+        (await api.call("POST", "/webproxy/v1/service-session", at | {"active": True})).text,
+        (await api.call("PATCH", service, {"password": "web-secret-9"}, session=plant.session)).text,
+        (await api.call("PATCH", service, {"options": options | {"user": "hmi-user-7"}}, session=plant.session)).text,
+        (await api.call("GET", "/admin/v1/audit", session=plant.session)).text,
+        (
+            await api.call(
+                "POST", "/webproxy/v1/circuits", await open_service(api, plant, PANEL) | {"purpose": "viewer"}
+            )
+        ).text,
+    ]
+    assert not any("web-secret-9" in text for text in texts)
+    page = await api.call("GET", "/webproxy/v1/devices/press", session=member)
+    assert "hmi-user-7" not in page.text
+    for label in (web.host_label, HMI):  # the circuit is shared by all web services of the device
+        made = await api.post("/webproxy/v1/circuits", await open_service(api, plant, label) | {"purpose": "http"})
+        assert made["credentials"] == {"services": {web.id: {"user": "hmi-user-7", "password": "web-secret-9"}}}
+    single, session = plant.member("sam", None)
+    plant.grant(single, "operate", service_id=plant.hmi.id)
+    at = await open_service(api, plant, session=session)
+    assert (await api.post("/webproxy/v1/circuits", at | {"purpose": "http"}))["credentials"] is None
+
+
+async def test_a_look_at_a_certificate_is_for_managers(api: Api, plant: Plant) -> None:
+    plant.online()
+    tls = plant.add_service("tls", protocol="https", options={"auth": "basic", "user": "op"}, password=Secret("pw"))
+    made = await api.post(f"/webproxy/v1/services/{tls.id}/look", session=plant.session)
+    assert set(made) == {"circuit_id", "ticket", "relay", "agent"}
+    _, operator = plant.member("olga", "operate")
+    path = f"/webproxy/v1/services/{tls.id}/look"
+    assert await api.refused("POST", path, session=operator) == (403, "not_allowed")
+    assert await api.refused("POST", path) == (401, "no_session")
+
+
+async def test_a_refused_certificate_becomes_an_event(api: Api, plant: Plant) -> None:
+    tls = plant.add_service("tls", protocol="https", tls_verify="pin", tls_pin="ab" * 32)
+    _, operator = plant.member("olga", "operate")
+    at = await open_service(api, plant, tls.host_label, operator)
+    session = (await api.post("/webproxy/v1/service-session", at | {"active": True}))["service_session"]
+    assert (session["service"]["tls_verify"], session["service"]["tls_pin"], session["manages"]) == (
+        "pin", "ab" * 32, False,
+    )  # fmt: skip
+    for _ in range(2):
+        assert await api.post("/webproxy/v1/certificate-refused", at | {"fingerprint": "cd" * 32}) == {}
+    rows = (await api.get("/admin/v1/audit?action=service.certificate_refused", session=plant.session))["rows"]
+    assert [row["facts"] for row in rows] == [{"shown": "cd" * 32, "pinned": "ab" * 32, "verify": "pin"}]
+    bad = at | {"fingerprint": "no"}
+    assert await api.refused("POST", "/webproxy/v1/certificate-refused", bad) == (400, "bad_fingerprint")
 
 
 async def test_a_connection_from_begin_to_audit(api: Api, plant: Plant, clock: FakeClock) -> None:

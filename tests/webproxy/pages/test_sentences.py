@@ -57,6 +57,19 @@ def test_facts_say_more_than_the_action():
     assert sentence(row("refused", "refused")) == "jana tried what their permissions do not cover"
 
 
+def test_a_refused_certificate_is_told_with_both_fingerprints():
+    facts = {"shown": "ab" * 32, "pinned": "cd" * 32, "verify": "pin"}
+    event = row("service.certificate_refused", "refused", facts=facts)
+    shown, pinned = "AB:AB:AB:AB:AB:AB:AB:AB…", "CD:CD:CD:CD:CD:CD:CD:CD…"
+    assert sentence(event) == f"hmi of press-4 showed jana the certificate {shown} instead of the trusted {pinned}"
+    facts["pinned"] = None
+    assert sentence(event) == f"hmi of press-4 showed jana the certificate {shown}, which nobody has trusted yet"
+    facts["verify"] = "ca"
+    assert sentence(event).endswith("which no known authority signed")
+    facts["shown"] = "{user}"  # never the format's
+    assert "showed a certificate that is not trusted" in sentence(event)
+
+
 def test_reasons_in_words():
     assert reason(row("connection", facts={"reason": "idle"})) == "closed after a time without use"
     assert reason(row("connection", reason="odd_thing")) == "odd thing"
