@@ -98,7 +98,7 @@ NO_HANDLER = Problem(
     "Nothing at the machine is wrong, and the panel's settings stay. Until then use the machine's other panels.",
 )  # fmt: skip
 TOO_LARGE = Problem(
-    431, "head_too_large", "Too many cookies", "The request's head is larger than 128 kB, mostly because of cookies.",
+    431, "head_too_large", "Too many cookies", "The request's head is larger than 128 kB, or its cookies than 720 kB.",
     "Delete the cookies of this site in your browser, then open the panel again.",
 )  # fmt: skip
 

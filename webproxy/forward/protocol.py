@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from panelgate.log import get_logger
 from webproxy.forward import problems, request, secure
 from webproxy.forward.problems import Problem
-from webproxy.forward.request import HEAD_LIMIT, RequestHead, RequestRefused
+from webproxy.forward.request import COOKIES_LIMIT, HEAD_LIMIT, RequestHead, RequestRefused
 from webproxy.forward.route import ServicePath
 from webproxy.pages.problem import new_reference, render_problem
 from webproxy.security import own_headers
@@ -145,7 +145,7 @@ class FrontProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._unreadable(error)
             return
-        if self._in_head and self._fed > HEAD_LIMIT:
+        if self._in_head and self._fed > HEAD_LIMIT + COOKIES_LIMIT:
             self._over = True
             self.show(problems.TOO_LARGE, None, None)
 
@@ -228,8 +228,8 @@ class FrontProtocol(HttpToolsProtocol):
         self._in_head = False
         parser = self.parser
         head: RequestHead | RequestRefused
-        if self._fed > HEAD_LIMIT and sum(len(n) + len(v) + 4 for n, v in self._raw) > HEAD_LIMIT:
-            head = RequestRefused(431, "The request's head is larger than 128 kB.")
+        if self._fed > HEAD_LIMIT and _too_large(self._raw):
+            head = RequestRefused(431, "The request's head is larger than 128 kB, or its cookies than 720 kB.")
         else:
             # Panels poll: a request is often byte for byte the one before it, and need not be read again.
             method, last = parser.get_method(), self._last
@@ -503,6 +503,11 @@ class FrontProtocol(HttpToolsProtocol):
                 agent = line[11:].strip()
         address = self.web.clients.address(self.client, self._raw)
         return {"address": address, "user_agent": agent.decode("latin-1")[:400]}
+
+
+def _too_large(raw: list[tuple[bytes, bytes]]) -> bool:
+    cookies = sum(len(value) for name, value in raw if name.lower() == b"cookie")
+    return cookies > COOKIES_LIMIT or sum(len(name) + len(value) + 4 for name, value in raw) - cookies > HEAD_LIMIT
 
 
 def _refusal(refused: RequestRefused) -> Problem:

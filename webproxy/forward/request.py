@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 
-HEAD_LIMIT = 128 * 1024  # bytes of a request head: sibling origins can set many cookies, and the page must still open
+HEAD_LIMIT = 128 * 1024  # bytes of a request head without its cookies
+# Bytes of cookies, which come on top: a sibling origin can make a browser send all 180 that it keeps for a site, 4 kB
+# each, and the page must still open. The device gets at most those that it set itself.
+COOKIES_LIMIT = 180 * 4096
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 SAFE_METHODS = frozenset({b"GET", b"HEAD"})
 VERSIONS = frozenset({"1.1", "1.0"})
