@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from access import levels
 from access.db import Unit
 from access.models.machines import Device, Service
 from panelgate.options import ServiceOptions
@@ -34,6 +35,8 @@ def _service(service: Service) -> dict[str, Any]:
         tls["profile"] = options.tls_profile
         if service.tls_verify == "ca" and options.tls_ca:
             tls["ca"] = options.tls_ca
+    if service.kind != levels.LISTED:
+        row["kind"] = service.kind
     if service.protocol in WEB:
         row["compress"] = options.compress
     return row
@@ -47,8 +50,9 @@ def signed(unit: Unit, device: Device, signer: Signer) -> str:
 def changed(unit: Unit, device: Device) -> int:
     """Note that what the agent may dial has changed, and tell relays and web proxies after the commit; the new version.
 
-    Call it once in the unit that made the change.
+    Call it once in the unit that made the change. Ad-hoc services that the change leaves without permission go.
     """
+    levels.prune(unit, device)
     device.config_version += 1
     unit.publish({"type": "config.changed", "device_id": device.id, "version": device.config_version})
     unit.publish({"type": "access.changed", "account_id": device.account_id})

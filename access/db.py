@@ -121,7 +121,7 @@ class Unit:
             query = query.order_by(*order) if isinstance(order, tuple) else query.order_by(order)
         return self.session.scalars(query.limit(limit)).all()
 
-    def select(self, query: Select[Any]) -> Sequence[Any]:
+    def select(self, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
         """The rows of a query of your own (joins, columns); limited to the account like any other."""
         return self.session.execute(query).all()
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from access import activation, audit, authority, configuration, presence, targets
+from access import activation, audit, authority, configuration, levels, presence, targets
 from access.db import Unit, not_found
 from access.models.machines import ActivationKey, Device, Service
 from access.models.people import Grant
@@ -30,6 +30,7 @@ class Change:
     site: str | None = None
     description: str | None = None
     lan: Sequence[str] | None = None
+    level: str | None = None
 
 
 def need(unit: Unit, device_id: str) -> Device:
@@ -85,7 +86,8 @@ def create(
         Device(
             account_id=unit.account, slug=slug, name=plain_text(name, NAME_LENGTH, "name") or slug,
             site=plain_text(site, NAME_LENGTH, "site"), lan=list(targets.parse_lan(lan, loopback=loopback)),
-            description=_description(description), created=unit.now, level="enforced", config_version=1, agent_lan=[],
+            description=_description(description), created=unit.now, level=levels.ENFORCED,
+            config_version=1, agent_lan=[],
         )
     )  # fmt: skip
     record(unit, actor, "device.create", device, {"name": device.name, "lan": device.lan})
@@ -100,7 +102,10 @@ def _description(text: str) -> str:
 
 
 def change(unit: Unit, actor: Actor, device: Device, new: Change, *, loopback: bool = False) -> Device:
-    """Change what people see of a device, and its LAN. BadInput: bad_name, bad_lan, lan_in_use."""
+    """Change what people see of a device, its LAN, its firewall level.
+
+    BadInput: bad_name, bad_lan, lan_in_use, bad_firewall_level.
+    """
     facts: dict[str, Any] = {}
     wanted: dict[str, Any] = {}
     if new.name is not None:
@@ -112,6 +117,8 @@ def change(unit: Unit, actor: Actor, device: Device, new: Change, *, loopback: b
     if new.lan is not None:
         wanted["lan"] = list(targets.parse_lan(new.lan, loopback=loopback or _has_loopback(device)))
         _keep_services(unit, device, wanted["lan"])
+    if new.level is not None:
+        wanted["level"] = levels.check(new.level)
     for field, value in wanted.items():
         if getattr(device, field) != value:
             facts[field] = [getattr(device, field), value]
@@ -119,7 +126,7 @@ def change(unit: Unit, actor: Actor, device: Device, new: Change, *, loopback: b
     if not facts:
         return device
     record(unit, actor, "device.change", device, facts)
-    if "lan" in facts:
+    if "lan" in facts or "level" in facts:
         configuration.changed(unit, device)
     else:
         unit.publish({"type": "access.changed", "account_id": device.account_id})
@@ -133,7 +140,7 @@ def _has_loopback(device: Device) -> bool:
 
 def _keep_services(unit: Unit, device: Device, lan: Sequence[str]) -> None:
     outside = []
-    for service in unit.all(Service, Service.device_id == device.id, Service.kind == "lan"):
+    for service in unit.all(Service, Service.device_id == device.id, Service.kind == levels.LISTED):
         try:
             targets.check_host(service.host, lan)
         except BadInput:

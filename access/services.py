@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from access import configuration, devices, service_options, targets
+from access import configuration, devices, levels, service_options, targets
 from access.db import Unit, not_found
 from access.keyring import Keyring
 from access.models.machines import Device, Service
@@ -55,13 +55,33 @@ def need(unit: Unit, service_id: str) -> tuple[Device, Service]:
 def permission(rights: Rights, device: Device, service: Service) -> str | None:
     """What a user may do with a service: "operate", "watch", or None.
 
-    A service that is not marked visible exists only for those who manage the device.
+    A service that is not marked visible exists only for those who manage the device. An ad-hoc one opens for everybody
+    who operates the whole device (see `access.adhoc`), and the agent's own pages, under level ultra, for managers.
     """
+    if service.kind == levels.ADHOC:
+        opens = device.level in levels.OPEN and rights.may("service.operate", device.id)
+        return "operate" if opens else None
+    if service.kind == levels.OWN and device.level == levels.ULTRA and not rights.may("service.change", device.id):
+        return None
     if not service.visible and not rights.may("service.change", device.id, service.id):
         return None
     if rights.may("service.operate", device.id, service.id):
         return "operate"
     return "watch" if rights.may("service.watch", device.id, service.id) else None
+
+
+def listed(rights: Rights, device: Device, service: Service) -> bool:
+    """Whether lists show a service to a user: those he may use, and ad-hoc ones to managers alone."""
+    shown = service.kind != levels.ADHOC or rights.may("service.change", device.id)
+    return shown and permission(rights, device, service) is not None
+
+
+def check_room(unit: Unit, device: Device) -> None:
+    """BadInput(too_many_services) when the device has as many services as it may; ad-hoc ones have their own limit."""
+    if unit.count(Service, Service.device_id == device.id, Service.kind != levels.ADHOC) >= SERVICES_LIMIT:
+        raise BadInput(
+            "too_many_services", f"A device has at most {SERVICES_LIMIT} services.", {"limit": SERVICES_LIMIT}
+        )
 
 
 def _context(service_id: str) -> str:
@@ -110,8 +130,10 @@ def _store_password(keyring: Keyring, service: Service, secret: Secret | None) -
     return "set"
 
 
-def create(unit: Unit, keyring: Keyring, actor: Actor, device: Device, fields: Fields) -> Service:
-    """A new service of a device.
+def create(
+    unit: Unit, keyring: Keyring, actor: Actor, device: Device, fields: Fields, *, kind: str = levels.LISTED
+) -> Service:
+    """A new service of a device; `kind` "adhoc" for one made of an address in a link.
 
     BadInput: bad_slug, slug_taken, label_taken, too_many_services, and what `access.targets` and
     `access.service_options` raise.
@@ -122,18 +144,17 @@ def create(unit: Unit, keyring: Keyring, actor: Actor, device: Device, fields: F
         raise BadInput("bad_slug", f"“{slug}” is a word of deep links. Choose another short name.", {"slug": slug})
     if unit.find(Service, Service.device_id == device.id, Service.slug == slug) is not None:
         raise BadInput("slug_taken", "This device has a service of that short name.", {"slug": slug}, status=409)
-    if unit.count(Service, Service.device_id == device.id) >= SERVICES_LIMIT:
-        raise BadInput(
-            "too_many_services", f"A device has at most {SERVICES_LIMIT} services.", {"limit": SERVICES_LIMIT}
-        )
+    if kind != levels.ADHOC:
+        check_room(unit, device)
     service = Service(
-        account_id=unit.account, device_id=device.id, slug=slug, kind="lan", created=unit.now,
+        account_id=unit.account, device_id=device.id, slug=slug, kind=kind, created=unit.now,
         host_label=_label(unit, account, device, slug),
     )  # fmt: skip
     _apply(unit, service, device, fields)
     unit.add(service)
     _store_password(keyring, service, fields.password)
-    devices.record(unit, actor, "service.create", device, describe(service), service.slug)
+    action = "service.adhoc" if kind == levels.ADHOC else "service.create"
+    devices.record(unit, actor, action, device, describe(service), service.slug)
     configuration.changed(unit, device)
     return service
 
@@ -160,8 +181,10 @@ def change(
 ) -> Service:
     """Change the fields in `new` (names of `Fields`). The slug is for life: it is the service's address.
 
-    BadInput: slug_fixed, and what `access.targets` and `access.service_options` raise.
+    BadInput: slug_fixed, not_listed (an ad-hoc one), and what `access.targets` and `access.service_options` raise.
     """
+    if service.kind == levels.ADHOC:
+        raise BadInput("not_listed", "Keep this panel first: then it can be changed.", {}, status=409)
     if new.get("slug", service.slug) != service.slug:
         raise BadInput("slug_fixed", "The short name is the service's address and stays. Make a new service.", {})
     if "protocol" in new and new["protocol"] != service.protocol:

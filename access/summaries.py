@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from access import connections, presence, services
+from access import adhoc, connections, levels, presence, services
 from access.db import Unit
 from access.models.audit import AuditRow
 from access.models.machines import Connection, Device, Presence, Service
@@ -82,7 +82,7 @@ def _summaries(unit: Unit, rights: Rights, rows: Sequence[Device]) -> list[dict[
     found = []
     for device in rows:
         word, since = presence.status(present.get(device.id))
-        listed = [service for service in offered[device.id] if services.permission(rights, device, service)]
+        listed = [service for service in offered[device.id] if services.listed(rights, device, service)]
         found.append(
             {
                 "id": device.id, "slug": device.slug, "name": device.name, "site": device.site,
@@ -112,14 +112,23 @@ def _shown(rights: Rights, row: Connection) -> bool:
 
 
 def device_detail(unit: Unit, rights: Rights, device: Device) -> dict[str, Any]:
-    """A device's page: its summary, what was declared, its agent, its last connections."""
+    """A device's page: its summary, what was declared, its agent, its last connections.
+
+    `adhoc_used`: when each ad-hoc service was used last, by id, for those who manage the device.
+    """
     here = unit.find(Presence, Presence.device_id == device.id)
     people = {user.id: user.display_name for user in unit.all(User)}
     only = rights.only_services(device.id)
     where = [Connection.device_id == device.id] + ([Connection.service_id.in_(only)] if only is not None else [])
     recent = unit.all(Connection, *where, order=Connection.started.desc(), limit=RECENT)
+    used: dict[str, float] = {}
+    if rights.may("service.change", device.id):
+        by_links = unit.all(Service, Service.device_id == device.id, Service.kind == levels.ADHOC)
+        used = adhoc.last_used(unit, by_links)
     return device_summary(unit, rights, device) | {
         "description": device.description,
+        "level": device.level,
+        "adhoc_used": {ident: iso(moment) for ident, moment in used.items()},
         "lan": list(device.lan),
         "agent": {
             "version": device.agent_version or None,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from access import circuits, connections, handoffs, presence, relays, service_sessions, signing
+from access import adhoc, circuits, connections, handoffs, presence, relays, service_sessions, signing
 from access.db import Store
 from access.events import Event
 from access.kernel import Kernel
@@ -55,6 +55,7 @@ def tidy(kernel: Kernel) -> None:
     handoffs.sweep(kernel.store)
     service_sessions.sweep(kernel.store)
     circuits.sweep(kernel.store)
+    adhoc.sweep(kernel.store)
     with kernel.store.operator(write=True) as unit:
         signing.ensure(unit, kernel.keyring)
 

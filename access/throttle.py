@@ -13,6 +13,7 @@ from panelgate.errors import Refused
 
 PER_MINUTE: Final = 20  # a workshop that enrols a rack of machines behind one address stays below it
 SIGN_INS_PER_MINUTE: Final = 60  # a plant's whole shift behind one address signs in within a few minutes
+ADDRESSES_PER_MINUTE: Final = 12  # made by one user: a person's bookmarks, not a scan of the LAN
 V6_PREFIX: Final = 64  # one customer's: whoever has one IPv6 address has as many as he likes
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from access import devices, permissions, services, summaries
+from access import adhoc, devices, permissions, services, summaries
 from access.api.deps import Body, FromWebproxy, FullSession, Parts, permitted
 from access.api.relay import Done
 from access.db import Unit
@@ -48,6 +48,7 @@ class DeviceChange(Body):
     site: Name | None = None
     description: Text | None = None
     lan: Networks | None = None
+    level: Annotated[str, Field(max_length=16)] | None = None
 
 
 class NewService(Body):
@@ -120,7 +121,7 @@ def change_device(kernel: Parts, who: FullSession, device_id: str, body: DeviceC
     with _writing(kernel, who) as (unit, rights):
         device = devices.need(unit, device_id)
         rights.require("device.change", device.id)
-        change = devices.Change(body.name, body.site, body.description, body.lan)
+        change = devices.Change(body.name, body.site, body.description, body.lan, body.level)
         devices.change(unit, _actor(who), device, change, loopback=kernel.settings.lan_loopback)
         return {"device": summaries.device_detail(unit, rights, device)}
 
@@ -179,6 +180,16 @@ def change_service(kernel: Parts, who: FullSession, service_id: str, body: Servi
             given["password"] = Secret(body.password)
         services.change(unit, kernel.keyring, _actor(who), device, service, given)
         return {"service": summaries.service_summary(service, manages=True)}
+
+
+@router.post("/services/{service_id}/keep")
+def keep_service(kernel: Parts, who: FullSession, service_id: str) -> dict[str, Any]:
+    """Turn a service that an address in a link made into a listed one: {service}."""
+    with _writing(kernel, who) as (unit, rights):
+        device, service = services.need(unit, service_id)
+        rights.require("service.create", device.id)
+        adhoc.keep(unit, _actor(who), device, service)
+        return {"service": summaries.service_summary(service)}
 
 
 @router.delete("/services/{service_id}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from access import audit, factors, lockout, summaries, users
+from access import audit, factors, levels, lockout, summaries, users
 from access.api.deps import Body, FromWebproxy, FullSession, Parts, permitted
 from access.api.webproxy_people import Done
 from access.db import Unit, not_found
@@ -224,7 +224,9 @@ def put_grants(kernel: Parts, who: MayGrant, user_id: str, body: GrantsBody) -> 
 def _check_targets(unit: Unit, body: GrantsBody) -> dict[str, str]:
     """The device of each granted service; the neutral not_found for ids that are not this account's."""
     devices = {row.id for row in unit.all(Device, Device.deleted.is_(None))}
-    services = {row.id: row.device_id for row in unit.all(Service, Service.id.in_(body.services))}
+    # What an address in a link made is gone when nobody uses it: it is kept first, then granted.
+    listed = unit.all(Service, Service.id.in_(body.services), Service.kind != levels.ADHOC)
+    services = {row.id: row.device_id for row in listed}
     if not devices.issuperset(body.devices) or services.keys() != body.services.keys():
         raise not_found()
     return services

@@ -39,13 +39,19 @@ Count = Annotated[int, Field(ge=0, le=2**62)]
 
 
 class Resolve(Body):
-    """A deep link's parts: with `service`, with `ip` and perhaps `port`, or the device alone."""
+    """A deep link's parts: with `service`, with `ip` and perhaps `port`, or the device alone.
+
+    `names`: other readings of the device's part. `open`: the person asked for it, so that an address which no service
+    has may become one.
+    """
 
     account: Word
     device: Word
     service: Word | None = None
     ip: Word | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    names: Annotated[list[Word], Field(max_length=2)] = Field(default_factory=list)
+    open: bool = False
 
 
 class Handoff(Body):
@@ -154,9 +160,16 @@ def get_device(kernel: Parts, who: FullSession, slug: str) -> dict[str, Any]:
 
 @router.post("/resolve")
 def resolve_link(kernel: Parts, who: FullSession, body: Resolve) -> dict[str, Any]:
-    """What a deep link names: {host_label, device, service}. 404, the same for unknown and foreign."""
-    link = resolve.Link(body.account, body.device, body.service, body.ip, body.port)
-    return resolve.resolve(kernel.store, who, link)
+    """What a deep link names: {host_label, device, service} and for an address without service `offer` or `missing`.
+
+    404, the same for unknown and foreign. 429 too_many_addresses, too_many_calls when one person opens too many.
+    """
+    link = resolve.Link(body.account, body.device, body.service, body.ip, body.port, tuple(body.names))
+    found = resolve.resolve(kernel.store, who, link)
+    if not body.open or "offer" not in found:
+        return found
+    kernel.addresses.hit("address", who.user_id)
+    return resolve.take(kernel.store, kernel.keyring, who, found)
 
 
 @router.post("/handoff")

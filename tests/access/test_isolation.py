@@ -40,12 +40,13 @@ CALLS: dict[tuple[str, str], Any] = {
     ("POST", "/admin/v1/devices/{device}/release"): None,
     ("POST", "/admin/v1/devices/{device}/services"): SERVICE | {"slug": "second", "port": 81},
     ("PATCH", "/admin/v1/services/{service}"): {"name": "Other", "password": "geheim"},
+    ("POST", "/admin/v1/services/{service}/keep"): None,
     ("DELETE", "/admin/v1/services/{service}"): None,
     ("DELETE", "/admin/v1/devices/{device}"): None,
     ("DELETE", "/admin/v1/users/{user}"): None,
 }
 # What a call says of one's own things when they are not in the state for it: not that they are not there.
-OF_OWN_STATE = {"not_enrolled", "wrong_purpose"}
+OF_OWN_STATE = {"not_adhoc", "not_enrolled", "wrong_purpose"}
 # Bodies that name things beside the path.
 INSIDE: list[tuple[str, str, Any]] = [
     ("PUT", "/admin/v1/users/{own_user}/grants", {"devices": {"{device}": "see"}}),

@@ -58,6 +58,9 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     "service.create": ("settings", "{user} added the panel {service} to {device}", ""),
     "service.change": ("settings", "{user} changed the panel {service} of {device}", ""),
     "service.delete": ("settings", "{user} removed the panel {service} from {device}", ""),
+    "service.adhoc": ("world", "{user} opened an address of {device} by a link: {service}", ""),
+    "service.adhoc_end": ("world", "{service} of {device}, opened by a link, is closed again", ""),
+    "service.keep": ("settings", "{user} kept {service} of {device}, opened by a link, as a panel", ""),
     "service.certificate_refused": ("shield-x", "{service} of {device} showed a certificate that is not trusted", ""),
     "role.join": ("server-2", "A relay or web proxy joined", "A relay or web proxy was refused"),
     "connection": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from panelgate.pki import Role, make_csr, make_key
+from tests.access.test_adhoc import at_level
 from tests.fakes.access_machines import Plant
 from tests.fakes.access_world import Api
 
@@ -118,3 +119,31 @@ async def test_a_field_that_does_not_exist_is_refused(api: Api, plant: Plant) ->
     assert agent.identity is not None
     assert agent.identity.role is Role.AGENT
     assert await agent.refused("PATCH", path, {"name": "x"}, session=plant.session) == (403, "wrong_role")
+
+
+async def test_the_firewall_level_is_for_managers_and_in_the_audit(api: Api, plant: Plant) -> None:
+    path = f"/admin/v1/devices/{plant.device_id}"
+    _, operator = plant.member("olga", "operate")
+    assert await api.refused("PATCH", path, {"level": "standard"}, session=operator) == (403, "not_allowed")
+    wrong = await api.refused("PATCH", path, {"level": "open"}, session=plant.session)
+    assert wrong == (400, "bad_firewall_level")
+    _, manager = plant.member("mia", "manage")
+    changed = (await api.call("PATCH", path, {"level": "standard"}, session=manager)).json()["device"]
+    assert changed["level"] == "standard"
+    assert plant.audit("device.change")[-1]["facts"] == {"level": ["enforced", "standard"]}
+    assert plant.device().config_version == 4
+
+
+async def test_what_a_link_made_is_kept_by_managers_and_granted_to_nobody(api: Api, plant: Plant) -> None:
+    at_level(plant, "standard")
+    link = {"account": "acme", "device": "press", "ip": "192.168.0.10", "port": 8080, "open": True}
+    made = (await api.post("/webproxy/v1/resolve", link, session=plant.session))["service"]
+    user_id, operator = plant.member("olga", "operate")
+    grants = {"all": None, "devices": {}, "services": {made["id"]: "operate"}}
+    path = f"/admin/v1/users/{user_id}/grants"
+    assert await api.refused("PUT", path, grants, session=plant.session) == (404, "not_found")
+    keep = f"/admin/v1/services/{made['id']}/keep"
+    assert await api.refused("POST", keep, session=operator) == (403, "not_allowed")
+    assert (await api.post(keep, session=plant.session))["service"]["kind"] == "lan"
+    assert await api.refused("POST", keep, session=plant.session) == (409, "not_adhoc")
+    assert (await api.call("PUT", path, grants, session=plant.session)).status_code == 200

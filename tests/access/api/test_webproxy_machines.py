@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from access.throttle import ADDRESSES_PER_MINUTE
 from panelgate.clock import FakeClock, iso
 from panelgate.log import Secret
+from tests.access.test_adhoc import at_level
 from tests.fakes.access_machines import NONCE_HASH, PANEL_PASSWORD, Plant
 from tests.fakes.access_world import CLIENT, Api
 
@@ -226,3 +228,21 @@ async def test_signing_out_of_a_service_over_the_api(api: Api, plant: Plant) -> 
         assert await api.post("/webproxy/v1/service-session/end", at) == {}
     assert await api.refused("POST", "/webproxy/v1/service-session", at | {"active": True}) == (401, "no_session")
     assert await api.refused("POST", "/webproxy/v1/circuits", at | {"purpose": "http"}) == (401, "no_session")
+
+
+async def test_an_address_is_opened_when_the_person_asked_for_it_and_not_too_often(api: Api, plant: Plant) -> None:
+    at_level(plant, "standard")
+    link = {"account": "acme", "device": "x", "names": ["Press 4"], "ip": "192.168.0.10", "port": 8080}
+    asked = await api.post("/webproxy/v1/resolve", link, session=plant.session)
+    assert (asked["host_label"], asked["offer"]["protocol"]) == (None, "http")
+    assert plant.audit("service.adhoc") == []
+    made = await api.post("/webproxy/v1/resolve", link | {"open": True}, session=plant.session)
+    assert made["host_label"] == "ip-192-168-0-10-8080--press--acme"
+    for port in range(9200, 9200 + ADDRESSES_PER_MINUTE):
+        answer = await api.call(
+            "POST", "/webproxy/v1/resolve", link | {"open": True, "port": port}, session=plant.session
+        )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_calls")
+    # What is there already opens as before.
+    again = await api.post("/webproxy/v1/resolve", link | {"open": True}, session=plant.session)
+    assert again["service"] == made["service"]
