@@ -1,0 +1,22 @@
+"""docs/attacks.md names a test for every attack, and the tests it names exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = re.findall(r"^\| (A\d+) \|.*\|([^|]*)\|$", (ROOT / "docs" / "attacks.md").read_text(), re.MULTILINE)
+NOT_BUILT = {"A29"}  # passkeys
+
+
+def test_all_thirty_five_are_there() -> None:
+    assert [name for name, _ in ROWS] == [f"A{number}" for number in range(1, 36)]
+
+
+@pytest.mark.parametrize(("name", "tests"), ROWS, ids=[name for name, _ in ROWS])
+def test_the_tests_of_an_attack_exist(name: str, tests: str) -> None:
+    named = re.findall(r"`([^`]+)::(\w+)`", tests)
+    assert bool(named) == (name not in NOT_BUILT)
+    for path, test in named:
+        assert re.search(rf"^(?:async )?def {test}\(", (ROOT / path).read_text(), re.MULTILINE), f"{path}::{test}"
