@@ -11,6 +11,7 @@ from panelgate.clock import Clock
 from panelgate.errors import PanelgateError, Refused, Unavailable
 from panelgate.log import Secret, get_logger
 from panelgate.tasks import spawn
+from webproxy.look import Seen, look
 
 if TYPE_CHECKING:
     from panelgate.circuit import Circuit
@@ -164,6 +165,25 @@ class Circuits:
     async def _open(self, session: ServiceSession, token: str, purpose: str) -> tuple[Circuit, str, Mapping[str, Any]]:
         body = {"service_token": token, "host_label": session.label, "purpose": purpose}
         answer = await self._access.call("POST", "/webproxy/v1/circuits", json=body)
+        circuit = await self._dial(answer)
+        log.info(
+            "circuit opened", purpose=purpose, circuit_id=answer["circuit_id"], session_id=session.session_id,
+            device_id=session.device["id"],
+        )  # fmt: skip
+        return circuit, answer["circuit_id"], answer.get("credentials") or {}
+
+    async def look(self, answer: Mapping[str, Any], service_id: str) -> Seen:
+        """What the agent says of a service's certificate, over a circuit of its own; `answer` is /services/…/look's.
+
+        Unavailable as with `http`.
+        """
+        circuit = await self._dial(answer)
+        try:
+            return await look(circuit, service_id)
+        finally:
+            circuit.close(_NORMAL, "looked")
+
+    async def _dial(self, answer: Mapping[str, Any]) -> Circuit:
         try:
             arguments = {
                 "relay_url": answer["relay"]["url"], "circuit_id": answer["circuit_id"], "ticket": answer["ticket"],
@@ -174,18 +194,13 @@ class Circuits:
             raise Unavailable("bad_answer", "the access server's answer names no circuit") from error
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                circuit = await self._opener(**arguments)
+                return await self._opener(**arguments)
         except Refused as error:
             raise Unavailable("circuit_refused", error.message, error.facts | {"reason": error.code}) from error
         except PanelgateError as error:
             raise Unavailable("relay_lost", error.message, error.facts | {"reason": error.code}) from error
         except (TimeoutError, OSError) as error:
             raise Unavailable("relay_lost", "the relay did not answer in time", {"reason": str(error)}) from error
-        log.info(
-            "circuit opened", purpose=purpose, circuit_id=answer["circuit_id"], session_id=session.session_id,
-            device_id=session.device["id"],
-        )  # fmt: skip
-        return circuit, answer["circuit_id"], answer.get("credentials") or {}
 
     def touch(self, session: ServiceSession) -> None:
         """The circuit of this session and device is in use now."""

@@ -18,6 +18,7 @@ from panelgate.tasks import spawn
 from webproxy.circuits import Circuits, Opener
 from webproxy.connections import Connections
 from webproxy.events import Events
+from webproxy.forward.certificate import Refusals
 from webproxy.forward.clients import Clients
 from webproxy.forward.places import Places
 from webproxy.forward.visit import Visits
@@ -44,6 +45,7 @@ class Web:
         self.places = Places(self.sites)
         self.events = Events(access)
         self.sessions = ServiceSessions(access, self.clock)
+        self.refusals = Refusals(access, self.clock, self.sites.portal_origin)
         self.circuits = Circuits(access, opener or partial(open_circuit, identity=identity), self.clock)
         self.connections = Connections(access, self.clock)
         self.visits = Visits(self.sites, self.connections)

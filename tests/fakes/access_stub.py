@@ -107,6 +107,10 @@ class AccessStub:
             "credentials": {"password": self.password} if self.password is not None else None,
         }  # fmt: skip
 
+    def _certificate_refused(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body)
+        return {}
+
     def _connections(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body)
         ident = f"con{len(self.connections) + 1}"

@@ -14,7 +14,9 @@ from starlette.applications import Starlette
 
 from panelgate.errors import BadInput, Refused, Unavailable
 from panelgate.names import Sites, host_label
+from webproxy.forward.certificate import Shown
 from webproxy.forward.clients import Clients
+from webproxy.look import Seen
 
 JSON = dict[str, Any]
 GOOD_CODE = "123456"
@@ -368,6 +370,8 @@ class FakeAccess:
             if body["password"] != PASSWORD:
                 raise Refused("wrong_credentials", status=401)
             return {"recovery_codes": [f"n{n}fw-9pxm-t{n}qa" for n in range(10)]}
+        if path.endswith("/look"):
+            return {"circuit_id": f"look-{path.split('/')[1]}"}
         if path == "handoff":
             if "press-4" not in body["host_label"]:
                 raise Refused("not_found", status=404)
@@ -433,6 +437,19 @@ class FakeAccess:
         return {}
 
 
+class FakeCircuits:
+    """The agent as it answers looks at certificates: `seen` is what it says, or raises."""
+
+    def __init__(self) -> None:
+        self.seen: Seen | Exception = Seen(Shown("ab" * 32, "self-signed certificate"))
+
+    async def look(self, answer: Mapping[str, Any], service_id: str) -> Seen:
+        assert answer["circuit_id"] == f"look-{service_id}"
+        if isinstance(self.seen, Exception):
+            raise self.seen
+        return self.seen
+
+
 class FakeWeb:
     """The web proxy's shared parts, as far as pages use them."""
 
@@ -441,6 +458,7 @@ class FakeWeb:
         self.sites = sites or Sites()
         self.events = FakeEvents()
         self.clients = Clients()
+        self.circuits = FakeCircuits()
 
 
 def portal(web: FakeWeb) -> Starlette:

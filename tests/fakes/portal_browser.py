@@ -13,7 +13,10 @@ ORIGIN = "http://portal.localhost:8080"
 
 
 def browse(
-    access: FakeAccess | None = None, token: str | None = "full-token", origin: str | None = ORIGIN
+    access: FakeAccess | None = None,
+    token: str | None = "full-token",
+    origin: str | None = ORIGIN,
+    web: FakeWeb | None = None,
 ) -> httpx.AsyncClient:
     """Return a client of the portal, signed in as `token` says (None: not at all)."""
     headers = {"user-agent": "test"}
@@ -21,7 +24,7 @@ def browse(
         headers["cookie"] = f"__Host-pgs={token}"
     if origin:
         headers["origin"] = origin
-    transport = httpx.ASGITransport(portal(FakeWeb(access)), client=("10.20.0.7", 40_000))
+    transport = httpx.ASGITransport(portal(web or FakeWeb(access)), client=("10.20.0.7", 40_000))
     return httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers)
 
 

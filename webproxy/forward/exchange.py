@@ -309,7 +309,9 @@ class Exchange:
         elif passing and self.head.method not in SAFE_METHODS:
             self.fail(problems.NOT_REPEATED)
         else:
-            self.fail(problems.of_stream(exc))
+            visit, front = self.visit, self.front
+            page = front.web.refusals.problem(exc, visit.session, visit.token) if front is not None else None
+            self.fail(page or problems.of_stream(exc))
 
     # ---- ends
 

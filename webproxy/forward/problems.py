@@ -157,11 +157,8 @@ _OF_STREAM: dict[int, Problem] = {
         "Check that the panel is switched on and that no firewall on the machine's network drops the connection.", 15,
     ),
     StreamError.TLS: Problem(
-        502, "tls", "The panel's certificate is not accepted",
-        "The panel showed a certificate that this panel's settings do not accept, so nothing was sent to it.",
-        "Compare the fingerprint with the one at the panel. When it is the same, an administrator can accept this "
-        "certificate: on the machine's page choose Change at the panel, “Only the panel's present certificate”, and "
-        "enter the fingerprint.",
+        502, "tls", "No encrypted connection to the panel", "The encrypted connection to the panel failed.",
+        "Check whether the service must be http or https, and which TLS versions the panel offers.",
     ),
     StreamError.LIMIT: CROWDED,
     StreamError.PEER_RESET: CLOSED_EARLY,
@@ -240,21 +237,13 @@ def of_stream(exc: Exception | None) -> Problem:
     if not isinstance(code, int):
         return CLOSED_EARLY
     problem = _OF_STREAM.get(code, CLOSED_EARLY)
-    if code == StreamError.TLS:
-        detail = str(getattr(exc, "text", "") or "")
-        if detail.startswith("certificate "):
-            words = detail.removeprefix("certificate ").removeprefix("sha256 ")
-            fingerprint, _, trouble = words.partition(" ")
-            return problem.with_facts(certificate=fingerprint, certificate_trouble=trouble)
-        if detail:
-            # "what happened: what to do", where the agent knows that.
-            fact, _, todo = detail.partition(": ")
-            todo = todo or "check whether the service must be http or https, and which TLS versions the panel offers"
-            return replace(
-                problem, title="No encrypted connection to the panel",
-                happened=f"The encrypted connection to the panel failed: {fact}.",
-                todo=f"{todo[:1].upper()}{todo[1:]}.",
-            )  # fmt: skip
-    if code == StreamError.TIMEOUT and getattr(exc, "text", "") == "handshake":
-        return SILENT_TLS
+    detail = str(getattr(exc, "text", "") or "")
+    if code == StreamError.TLS and detail:
+        # The agent says a fact and often what to do about it: "fact: what to do".
+        fact, _, advice = detail.partition(": ")
+        return replace(
+            problem, happened=f"The encrypted connection to the panel failed: {fact}.",
+            todo=f"{advice[0].upper()}{advice[1:]}. Who manages the machine does that under “Change” at the panel."
+            if advice else problem.todo,
+        )  # fmt: skip
     return problem

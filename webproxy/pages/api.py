@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 
 from panelgate.names import Sites
+from webproxy.look import Seen
 
 JSON = dict[str, Any]
 PORTAL = "/webproxy/v1"
@@ -48,6 +49,14 @@ class ClientsLike(Protocol):
         ...
 
 
+class CircuitsLike(Protocol):
+    """The part of webproxy.circuits.Circuits that pages use."""
+
+    async def look(self, answer: Mapping[str, Any], service_id: str) -> Seen:
+        """What the agent says of a service's certificate, with the answer of /services/{id}/look."""
+        ...
+
+
 class PortalWeb(Protocol):
     """The part of webproxy.web.Web that pages use."""
 
@@ -64,6 +73,11 @@ class PortalWeb(Protocol):
     @property
     def clients(self) -> ClientsLike:
         """Who the browser is, behind load balancers."""
+        ...
+
+    @property
+    def circuits(self) -> CircuitsLike:
+        """Circuits to devices."""
         ...
 
     @property

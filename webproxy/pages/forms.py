@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -12,6 +13,7 @@ from panelgate.names import account_ok, slug_ok
 from webproxy.pages.words import sentence
 
 # What access demands as well; said here so that the form can say it beforehand.
+PIN = re.compile(r"[0-9a-f]{64}")  # a certificate's SHA-256 as access keeps it
 PASSWORD_MIN = 10
 PASSWORD_MAX = 256
 # Which field an answer of access is about; others are shown above the form.

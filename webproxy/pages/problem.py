@@ -16,16 +16,19 @@ from webproxy.pages.templates import PORTAL_BASE, SERVICE_BASE, render
 # Facts that a page lists, in this order, when they are there.
 LISTED = (
     ("device", "Machine"), ("service", "Panel"), ("target", "Address at the machine"), ("since", "Offline since"),
-    ("last_address", "Last seen from"), ("certificate", "Fingerprint of its certificate (SHA-256)"),
+    ("last_address", "Last seen from"), ("certificate", "Fingerprint shown now (SHA-256)"),
+    ("pinned", "Fingerprint that is trusted"),
     ("certificate_trouble", "What is wrong with it"), ("until", "Possible again"),
 )  # fmt: skip
 TIMES = frozenset({"since", "until"})
+PRINTS = frozenset({"certificate", "pinned"})
 # The picture of each kind; others get the triangle.
 ICONS = {
     "device_offline": "plug-connected-x", "not_found": "map-search", "not_allowed": "lock", "locked": "lock",
     "access_down": "cloud-off", "signed_out": "logout", "connection_refused": "plug-connected-x",
     "unreachable": "plug-connected-x",
-    "timeout": "clock-x", "tls": "shield-x",
+    "timeout": "clock-x", "tls": "shield-x", "certificate_changed": "shield-x", "certificate_new": "shield-lock",
+    "certificate_none": "shield-x",
 }  # fmt: skip
 # Kinds that may pass by themselves: the page asks /.pg/status and reloads when the machine is back.
 POLLED = frozenset({"device_offline"})
@@ -38,10 +41,15 @@ def new_reference() -> str:
 
 def _context(kind: str, facts: Mapping[str, Any] | None) -> dict[str, Any]:
     known = dict(facts or {})
-    listed = [(word, known[key], key in TIMES) for key, word in LISTED if known.get(key)]
+    listed = [
+        (word, known[key], "time" if key in TIMES else "print" if key in PRINTS else "")
+        for key, word in LISTED
+        if known.get(key)
+    ]
     return {
         "kind": kind, "picture": ICONS.get(kind, "alert-triangle"), "listed": listed, "polled": kind in POLLED,
         "portal": str(known.get("portal") or ""), "account": str(known.get("account") or ""),
+        "manage": str(known.get("manage") or ""),
     }  # fmt: skip
 
 
@@ -52,10 +60,9 @@ def render_problem(
     """Return the HTML of an error page on a service origin (its files come from /.pg/static/).
 
     `kind` is the stable code (device_offline, connection_refused, ...); `retry_seconds` makes the page try again by
-    itself
-    after so long, showing the seconds; `facts` may hold device, service, target, since, last_address, certificate,
-    until
-    and portal (the address that "All machines" leads to).
+    itself after so long, showing the seconds; `facts` may hold device, service, target, since, last_address,
+    certificate, pinned, until, portal (the address that "All machines" leads to) and manage (where who manages the
+    machine mends it).
     """
     context = _context(kind, facts) | {
         "title": title, "happened": happened, "todo": todo, "reference": reference, "on_portal": False,

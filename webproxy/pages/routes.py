@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from webproxy.pages import (
     activity,
     assets,
+    certificate,
     devices,
     factor,
     keys,
@@ -71,6 +72,7 @@ routes: list[BaseRoute] = [
     _form("/machines/{slug}/services/new", services.add),
     _form("/machines/{slug}/services/{id}", services.change),
     _act("/machines/{slug}/services/{id}/remove", services.remove),
+    _form("/machines/{slug}/services/{id}/certificate", certificate.certificate),
     _get("/activity", activity.now),
     _get("/activity/history", activity.history),
     _act("/activity/verify", activity.verify),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from starlette.responses import Response
 
 from panelgate.errors import PanelgateError, Refused
 from panelgate.names import slugify
 from webproxy.pages.api import JSON
 from webproxy.pages.devices import load_managed
-from webproxy.pages.forms import Problems, check_host, check_port, check_slug
+from webproxy.pages.forms import PIN, Problems, check_host, check_port, check_slug
 from webproxy.pages.machine import names
 from webproxy.pages.session import Visit, page
 
@@ -35,7 +33,6 @@ CHECKS = (
         "Known by its fingerprint. When the certificate changes, nobody gets through until it is entered anew.",
     ),
 )
-_PIN = re.compile(r"[0-9a-f]{64}")
 EMPTY: JSON = {
     "name": "", "slug": "", "protocol": "http", "host": "", "port": "80", "path": "/", "visible": True,
     "tls_verify": "none",
@@ -65,7 +62,7 @@ def read(visit: Visit, problems: Problems, *, new: bool) -> tuple[JSON, JSON]:
     if not path.startswith("/") or any(ord(char) <= 32 for char in path):
         problems.add("path", "A start page begins with / and has no spaces.")
     pin = fields["tls_pin"].replace(":", "").lower() or None
-    if fields["protocol"] == "https" and fields["tls_verify"] == "pin" and not (pin and _PIN.fullmatch(pin)):
+    if fields["protocol"] == "https" and fields["tls_verify"] == "pin" and not (pin and PIN.fullmatch(pin)):
         problems.add("tls_pin", "Give the SHA-256 fingerprint of the certificate: 64 digits and letters a to f.")
     body: JSON = {
         "name": fields["name"], "protocol": fields["protocol"], "host": host, "port": port, "path": path,
@@ -114,7 +111,8 @@ async def add(visit: Visit) -> Response:
     return _page(visit, device, None, fields, problems)
 
 
-def _service(visit: Visit, device: JSON) -> JSON:
+def load_service(visit: Visit, device: JSON) -> JSON:
+    """Return the service of a device that the address names; raises Refused("not_found")."""
     wanted = visit.request.path_params["id"]
     found: JSON | None = next((service for service in device["services"] if service["id"] == wanted), None)
     if found is None:
@@ -126,7 +124,7 @@ def _service(visit: Visit, device: JSON) -> JSON:
 async def change(visit: Visit) -> Response:
     """GET /machines/{slug}/services/{id}: the form. POST: save."""
     device = await load_managed(visit)
-    service = _service(visit, device)
+    service = load_service(visit, device)
     problems = Problems()
     fields = fields_of(service)
     if visit.request.method == "POST":
@@ -146,6 +144,6 @@ async def change(visit: Visit) -> Response:
 async def remove(visit: Visit) -> Response:
     """POST /machines/{slug}/services/{id}/remove."""
     device = await load_managed(visit)
-    service = _service(visit, device)
+    service = load_service(visit, device)
     await visit.api.admin("DELETE", f"/services/{service['id']}")
     return visit.go(f"/machines/{device['slug']}?done=service-removed")

@@ -103,6 +103,7 @@ DONE = {
     "machine-changed": "The machine's details are saved.", "machine-removed": "The machine is removed.",
     "machine-released": "The agent's certificate is revoked. A new activation key connects the machine again.",
     "service-added": "The panel is added.", "service-changed": "The panel is saved.",
+    "certificate-trusted": "The certificate is trusted. The panel opens with it, and with no other.",
     "service-removed": "The panel is removed.",
     "user-added": "The person is added. Give them the password by a safe way; they set up their own second factor.",
     "user-changed": "The person is saved.", "user-removed": "The person is removed.",

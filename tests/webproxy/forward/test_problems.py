@@ -17,13 +17,12 @@ def test_every_end_of_a_stream_has_a_page(code: StreamError) -> None:
     assert problem.todo.endswith(".")
 
 
-def test_tls_names_the_certificate_or_the_fault() -> None:
-    problem = problems.of_stream(FakeReset(StreamError.TLS, "certificate sha256 AB:CD"))
-    assert problem.facts["certificate"] == "AB:CD"
-    assert "certificate_trouble" not in problem.facts
-    problem = problems.of_stream(FakeReset(StreamError.TLS, "certificate sha256 AB:CD self-signed certificate"))
-    assert problem.facts["certificate_trouble"] == "self-signed certificate"
+def test_tls_says_the_fault_and_what_the_agent_advises() -> None:
     assert "wrong version" in problems.of_stream(FakeReset(StreamError.TLS, "wrong version")).happened
+    text = "the device speaks only TLS 1.0: choose the legacy profile"
+    problem = problems.of_stream(FakeReset(StreamError.TLS, text))
+    assert problem.happened.endswith("failed: the device speaks only TLS 1.0.")
+    assert problem.todo.startswith("Choose the legacy profile.")
 
 
 def test_errors_of_access() -> None:
