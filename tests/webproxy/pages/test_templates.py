@@ -30,6 +30,7 @@ def test_service_origins_have_their_own_base():
         polled=False,
         portal="",
         account="",
+        manage="",
         title="t",
         happened="h",
         todo="d",
