@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from access import audit, service_sessions
 from access.db import Store, Unit
-from access.models.machines import Circuit, Connection
+from access.models.machines import Circuit, Connection, Service
+from access.service_sessions import Held
 from access.sessions import Client, Limits
 from panelgate.clock import iso
-from panelgate.errors import BadInput
+from panelgate.errors import BadInput, Refused
 from panelgate.pki import Peer
 
 LOST_SECONDS: Final = 30.0  # six reports of a web proxy
@@ -35,20 +36,23 @@ class Report:
 
 
 def begin(
-    store: Store, limits: Limits, peer: Peer, *, token: str, host_label: str, circuit_id: str, client: Client
-) -> str:
+    store: Store, limits: Limits, peer: Peer, *, token: str, host_label: str, circuit_id: str, client: Client,
+    companion: str | None = None,
+) -> str:  # fmt: skip
     """Note that a user began to use a service over a circuit; the connection's id.
 
-    Refused(no_session); BadInput(wrong_circuit) when the circuit was not given to this web proxy for this session.
+    `companion` is the id of another service, which the pages of the first one use. Refused(no_session, not_allowed);
+    BadInput(wrong_circuit) when the circuit was not given to this web proxy for this session.
     """
     held = service_sessions.look_up(store, limits, token, host_label, active=True)
+    service = held.service if companion is None else _companion(held, companion)
     with store.account(held.account.id, write=True) as unit:
         circuit = unit.get(Circuit, circuit_id)
         wanted = (held.row.session_id, held.device.id, peer.id)
         if (
             circuit is None
             or (circuit.session_id, circuit.device_id, circuit.webproxy_id) != wanted
-            or held.service.id not in circuit.services
+            or service.id not in circuit.services
         ):
             raise BadInput(
                 "wrong_circuit", "This circuit was not opened for this session.", {"circuit": circuit_id[:64]}
@@ -57,14 +61,21 @@ def begin(
             Connection(
                 account_id=held.account.id, user_id=held.user.id, user=held.user.name,
                 session_id=held.row.session_id, service_session_id=held.row.id, device_id=held.device.id,
-                device=held.device.slug, service_id=held.service.id, service=held.service.slug,
-                protocol=held.service.protocol, circuit_id=circuit.id, webproxy_id=peer.id,
+                device=held.device.slug, service_id=service.id, service=service.slug,
+                protocol=service.protocol, circuit_id=circuit.id, webproxy_id=peer.id,
                 address=client.address[:64], user_agent=client.user_agent[:300], started=unit.now,
                 last_activity=unit.now, last_report=unit.now, bytes_up=0, bytes_down=0,
             )
         )  # fmt: skip
         _tell(unit, row)
     return row.id
+
+
+def _companion(held: Held, ident: str) -> Service:
+    for other, _ in held.siblings:
+        if other.id == ident and other.slug in held.service.options.get("companions", ()):
+            return other
+    raise Refused("not_allowed", "That service is no companion of this one.", {"service": ident[:64]})
 
 
 def _tell(unit: Unit, row: Connection) -> None:

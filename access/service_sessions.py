@@ -23,6 +23,7 @@ ABSOLUTE_SECONDS: Final = 12 * 3600.0  # a shift
 TOUCH_SECONDS: Final = 60.0  # last_seen is written at most this often
 KEEP_SECONDS: Final = 86400.0  # ended rows are dropped a day later
 TOKEN_BYTES: Final = 32
+SIBLING_OPTIONS: Final = ("host", "forwarded", "headers", "auth", "user", "cache")  # what calling a companion needs
 PAGES: Final = ("http", "https")  # what a page of one service may lead to on another
 
 
@@ -30,7 +31,8 @@ PAGES: Final = ("http", "https")  # what a page of one service may lead to on an
 class Held:
     """A live service session and what it stands for. `permission` is "operate" or "watch", `expires` unix seconds.
 
-    `siblings` are the other web services of the device that the user may use: where its redirects may lead.
+    `siblings` are the other web services of the device that the user may use, with the permission for each: where its
+    redirects may lead, and what its pages may call when they are its companions.
     """
 
     row: ServiceSession
@@ -40,7 +42,7 @@ class Held:
     service: Service
     permission: str
     expires: float
-    siblings: tuple[Service, ...] = ()
+    siblings: tuple[tuple[Service, str], ...] = ()
     manages: bool = False  # he may change the service, and so decide which certificate is trusted
 
 
@@ -97,7 +99,8 @@ def evaluate(unit: Unit, limits: Limits, row: ServiceSession) -> Held | None:
         Service, Service.device_id == device.id, Service.id != service.id, Service.protocol.in_(PAGES),
         order=Service.slug,
     )  # fmt: skip
-    siblings = tuple(other for other in others if services.permission(rights, device, other))
+    words = [(other, services.permission(rights, device, other)) for other in others]
+    siblings = tuple((other, allowed) for other, allowed in words if allowed is not None)
     expires = min(row.expires, parent.created + limits.absolute)
     manages = rights.may("service.change", device.id, service.id)
     return Held(row, account, user, device, service, word, expires, siblings, manages)
@@ -163,10 +166,11 @@ def as_json(held: Held) -> dict[str, Any]:
         "manages": held.manages,
         "siblings": [
             {
-                "id": other.id, "slug": other.slug, "host": other.host, "port": other.port,
-                "protocol": other.protocol, "label": other.host_label,
+                "id": other.id, "slug": other.slug, "name": other.name, "host": other.host, "port": other.port,
+                "protocol": other.protocol, "label": other.host_label, "permission": allowed,
+                "options": {key: other.options[key] for key in SIBLING_OPTIONS if key in other.options},
             }
-            for other in held.siblings
+            for other, allowed in held.siblings
         ],
         "expires": iso(held.expires),
         "idle_seconds": int(IDLE_SECONDS),

@@ -109,12 +109,18 @@ class Connections:
         self._wake = asyncio.Event()
 
     def open(
-        self, session: ServiceSession, token: str, circuit_id: str, client: Mapping[str, str], *, held: bool = False
-    ) -> Connection:
-        """Begin a connection; the access server hears of it at once, without anybody waiting for that."""
-        body = {
+        self, session: ServiceSession, token: str, circuit_id: str, client: Mapping[str, str], *, held: bool = False,
+        companion: str = "",
+    ) -> Connection:  # fmt: skip
+        """Begin a connection; the access server hears of it at once, without anybody waiting for that.
+
+        `companion` is the id of another service of the device that this session's pages use.
+        """
+        body: dict[str, Any] = {
             "service_token": token, "host_label": session.label, "circuit_id": circuit_id, "client": dict(client)
         }  # fmt: skip
+        if companion:
+            body["companion"] = companion
         connection = Connection(body, self._clock, session.session_id, held=held)
         self._all.append(connection)
         self._wake.set()

@@ -103,6 +103,7 @@ class Begin(AtService):
 
     circuit_id: Id
     client: ClientBody
+    companion: Id | None = None  # another service, which the pages of this one use
 
 
 class Begun(BaseModel):
@@ -253,7 +254,7 @@ def begin_connection(kernel: Parts, peer: ThisWebproxy, body: Begin) -> Begun:
     """Note that somebody uses a service now."""
     made = connections.begin(
         kernel.store, kernel.limits, peer, token=body.service_token, host_label=body.host_label,
-        circuit_id=body.circuit_id, client=body.client.client(),
+        circuit_id=body.circuit_id, client=body.client.client(), companion=body.companion,
     )  # fmt: skip
     return Begun(connection_id=made)
 

@@ -149,8 +149,8 @@ def test_siblings_are_the_other_web_services_that_the_user_may_use(plant: Plant)
         device = devices.need(unit, plant.device_id)
         made, _ = [services.create(unit, plant.kernel.keyring, ACTOR, device, given) for given in (fields, hidden)]
     trend = {
-        "id": made.id, "slug": "trend", "host": "192.168.0.12", "port": 443, "protocol": "https",
-        "label": "trend--press--acme",
+        "id": made.id, "slug": "trend", "name": "Trend", "host": "192.168.0.12", "port": 443, "protocol": "https",
+        "label": "trend--press--acme", "permission": "operate", "options": {},
     }  # fmt: skip
     assert service_sessions.as_json(plant.look(token, plant.hmi))["siblings"] == [trend]
     rival = Plant(plant.kernel, "rival")
