@@ -31,8 +31,13 @@ _HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?|\[[0-9
 NEVER_SET: Final = frozenset({
     "connection", "content-length", "content-encoding", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive",
     "set-cookie", "set-cookie2", "clear-site-data", "location", "refresh", "strict-transport-security",
-    "service-worker-allowed", "date", "server",
+    "service-worker-allowed", "date", "server", "cross-origin-resource-policy", "origin-agent-cluster", "x-robots-tag",
+    "alt-svc", "nel", "report-to", "reporting-endpoints", "public-key-pins", "timing-allow-origin", "x-sendfile",
+    "x-accel-redirect", "x-accel-expires", "surrogate-control", "cdn-cache-control", "etag", "accept-ranges",
+    "www-authenticate",
 })  # fmt: skip
+# Pages whose sign-in works in a pop-up window need the middle one; none of these gives another site a handle on them.
+OPENER_POLICIES: Final = ("same-origin", "same-origin-allow-popups", "noopener-allow-popups")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ def _check_header(name: str, value: str) -> None:
     key = name.lower()
     if not _TOKEN.fullmatch(name) or key in NEVER_SET or key.startswith(("access-control-", "sec-", "proxy-")):
         raise _bad("headers", f"“{name[:64]}” can't be added to responses.")
+    if key == "cross-origin-opener-policy" and value not in OPENER_POLICIES:
+        raise _bad("headers", f"The value of {name} must be one of {', '.join(OPENER_POLICIES)}.")
     if len(value) > HEADER_LIMIT or not _VALUE.fullmatch(value):
         raise _bad("headers", f"The value of {name} has characters that a header can't have, or is too long.")
 

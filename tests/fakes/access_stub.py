@@ -29,7 +29,8 @@ class AccessStub:
     def add_session(
         self, token: str, *, session_id: str = "s1", user: str = "u1", service: str = "hmi", service_id: str = "svc1",
         device: str = "press", account: str = "acme", protocol: str = "http", permission: str = "operate",
-        host: str = "10.0.0.5", port: int = 80, expires: float = 1e10,
+        host: str = "10.0.0.5", port: int = 80, expires: float = 1e10, options: dict[str, Any] | None = None,
+        siblings: list[dict[str, Any]] | None = None,
     ) -> str:  # fmt: skip
         label = host_label(service, device, account)
         self.sessions[token, label] = {
@@ -39,9 +40,10 @@ class AccessStub:
             "device": {"id": f"id-{device}", "slug": device, "name": device},
             "service": {
                 "id": service_id, "slug": service, "name": service, "host": host, "port": port, "protocol": protocol,
-                "path": "/",
+                "path": "/", "options": options or {},
             },
-            "permission": permission, "expires": iso(min(expires, 4e9)), "idle_seconds": 1800,
+            "siblings": siblings or [], "permission": permission,
+            "expires": iso(min(expires, 4e9)), "idle_seconds": 1800,
         }  # fmt: skip
         return label
 

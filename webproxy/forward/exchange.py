@@ -10,8 +10,9 @@ from panelgate.log import get_logger
 from panelgate.response import CHUNKED, CLOSE, LENGTH, BadResponse, ResponseHead
 from panelgate.tasks import spawn
 from webproxy.forward import problems
-from webproxy.forward.headers import RedirectRefused, request_bytes, response_lines
+from webproxy.forward.headers import request_bytes, response_lines
 from webproxy.forward.problems import Problem
+from webproxy.forward.redirects import RedirectRefused
 from webproxy.forward.request import SAFE_METHODS, RequestHead
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Exchange:
         if prepared is not None and prepared[0] is visit and prepared[1] is cookie:
             self.request = prepared[2]
         else:
-            self.request = request_bytes(visit.rules, self.head, cookie, websocket=self.websocket)
+            client = front.client_address() if visit.rules.options.forwarded else ""
+            self.request = request_bytes(visit.rules, self.head, cookie, websocket=self.websocket, client=client)
             self.head.prepared = (visit, cookie, self.request)
         circuit = front.web.circuits.current(visit.session)
         if circuit is None:

@@ -7,73 +7,21 @@ origin touch another's cookies. No I/O.
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-
 from panelgate.response import ResponseHead
+from webproxy.forward.etags import mark_tag, unmark_tags
+from webproxy.forward.redirects import RedirectRefused, location, refresh
 from webproxy.forward.request import RequestHead
+from webproxy.forward.rules import Rules, private, referrer
 
 OUR_PREFIX = b"__host-pg"  # every cookie of ours starts so, in lower case
 SESSION_COOKIE = b"__Host-pg"
 COOKIE_LIMIT = 16 * 1024  # bytes of cookies forwarded unseen; above, only those that this device set itself
 COOKIE_NAMES_LIMIT = 200  # names remembered per session and service; browsers keep 180 per host
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-class RedirectRefused(Exception):
-    """The device redirects to a private address that is no service of it; `address` is where to."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self.address = address
+COMPANION_COOKIE = b"__pgc-"  # cookies of companions on other hosts: never for the service itself
 
 
 class CookieTrouble(Exception):
     """More than one session cookie came: somebody tossed one from another origin."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What one service's heads are rewritten by. `siblings` maps origins on the device's LAN to public origins."""
-
-    public_origin: str
-    scheme: str
-    host: str
-    port: int
-    siblings: Mapping[str, str] = field(default_factory=dict)
-
-    # Bytes made once: the hot path only joins them.
-    authority: bytes = b""
-    upstream_origin: bytes = b""
-    public: bytes = b""
-    request_fixed: bytes = b""
-    response_fixed: bytes = b""
-    secure: bool = False
-    own_address: re.Pattern[bytes] = field(default_factory=lambda: re.compile(b"$^"))
-
-    @classmethod
-    def of(
-        cls, public_origin: str, scheme: str, host: str, port: int, siblings: Mapping[str, str] | None = None
-    ) -> Rules:
-        """Rules of the service at `scheme`://`host`:`port` that browsers see at `public_origin`."""
-        name = f"[{host}]" if ":" in host else host
-        authority = name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
-        secure = public_origin.startswith("https:")
-        upstream = f"{scheme}://{authority}"
-        port_part = rf"(?::{port})?" if port == DEFAULT_PORTS[scheme] else f":{port}"
-        own = re.compile(
-            rf"(?:{scheme}|(?P<ws>{scheme.replace('http', 'ws')}))://{re.escape(name)}{port_part}(?![0-9A-Za-z.:_-])".encode(),
-            re.IGNORECASE,
-        )
-        fixed = _RESPONSE_FIXED + (b"Strict-Transport-Security: max-age=31536000\r\n" if secure else b"")
-        return cls(
-            public_origin, scheme, host, port, dict(siblings or {}), authority.encode(), upstream.encode(),
-            public_origin.encode(), b" HTTP/1.1\r\nHost: " + authority.encode() + b"\r\n", fixed, secure, own,
-        )  # fmt: skip
 
 
 # ---- cookies of the browser
@@ -132,6 +80,7 @@ def own_cookie(lines: list[bytes], name: bytes) -> bytes | None:
 
 def cookie_line(others: list[bytes], known: set[bytes]) -> bytes:
     """The Cookie header for the device, or nothing; too much is cut to the names that this device set."""
+    others = [pair for pair in others if not pair.startswith(COMPANION_COOKIE)]
     if not others:
         return b""
     line = b"; ".join(others)
@@ -146,18 +95,40 @@ def cookie_line(others: list[bytes], known: set[bytes]) -> bytes:
 
 
 def referer_for(rules: Rules, referer: bytes) -> bytes:
-    """The Referer the device sees: its own pages by their own address, any other as its root."""
+    """The Referer the device sees: its own pages by their own address, any other as its root.
+
+    What was asked for by a companion's style sheet or script names the companion.
+    """
     public = rules.public
     if referer.startswith(public) and referer[len(public) : len(public) + 1] in (b"/", b"?", b""):
         path = referer[len(public) :]
         if not path.startswith(b"/.pg/"):
             return rules.upstream_origin + (path or b"/")
+        for prefix, origin in rules.companions.items():
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"/", b"?", b""):
+                return origin + (path[len(prefix) :] or b"/")
     return rules.upstream_origin + b"/"
 
 
-def request_bytes(rules: Rules, head: RequestHead, cookie: bytes, *, websocket: bool = False) -> bytes:
-    """The request head for the device, from the sorted head and the finished Cookie header."""
-    parts = [head.method, b" ", head.target, rules.request_fixed, *head.lines]
+def target_for(rules: Rules, target: bytes) -> bytes:
+    """The target that the device sees: a companion's is what stands behind its prefix."""
+    target = target[len(rules.prefix) :]
+    return target if target[:1] == b"/" else b"/" + target
+
+
+def request_bytes(
+    rules: Rules, head: RequestHead, cookie: bytes, *, websocket: bool = False, client: str = ""
+) -> bytes:
+    """The request head for the device, from the sorted head and the finished Cookie header.
+
+    `client` is the browser's address; the device gets it when the service's options say so.
+    """
+    target, lines = head.target, head.lines
+    if rules.prefix:
+        target = target_for(rules, target)
+    if rules.rewrite:
+        lines = rewritable(rules, lines)
+    parts = [head.method, b" ", target, rules.request_fixed, *lines]
     if cookie:
         parts.append(cookie)
     if head.origin is not None and head.origin == rules.public:
@@ -167,7 +138,13 @@ def request_bytes(rules: Rules, head: RequestHead, cookie: bytes, *, websocket: 
     if head.site:
         # A cross-site navigation was allowed by us; to the device it is one that began in the address bar.
         site = head.site if head.site in (b"same-origin", b"none") else b"none"
+        if rules.prefix and site == b"same-origin":
+            site = b"same-site"
         parts.append(b"Sec-Fetch-Site: " + site + b"\r\n")
+    if rules.options.forwarded:
+        parts.append(b"X-Forwarded-For: " + client.encode("ascii", "replace") + b"\r\n")
+    if head.service_worker:
+        parts.append(b"Service-Worker: script\r\n")
     if websocket:
         parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         return b"".join(parts)
@@ -179,22 +156,37 @@ def request_bytes(rules: Rules, head: RequestHead, cookie: bytes, *, websocket: 
     return b"".join(parts)
 
 
+def rewritable(rules: Rules, lines: list[bytes]) -> list[bytes]:
+    """The request's lines so that the answer can be read: gzip at most, no compressed frames, its own entity tags."""
+    kept: list[bytes] = []
+    encoding = b"identity"
+    fresh = False
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name == b"Accept-Encoding":
+            if b"gzip" in value.lower():
+                encoding = b"gzip"
+        elif name == b"If-None-Match":
+            tags = unmark_tags(rules, value.strip())
+            fresh = not tags
+            if tags:
+                kept.append(b"If-None-Match: " + tags + b"\r\n")
+        elif name != b"Sec-WebSocket-Extensions":
+            kept.append(line)
+    if fresh:
+        # The browser's copy holds addresses of another time; by its date alone it would be called good.
+        kept = [line for line in kept if line[:18].lower() != b"if-modified-since:"]
+    return [*kept, b"Accept-Encoding: " + encoding + b"\r\n"]
+
+
 # ---- response
 
-_RESPONSE_FIXED = (
-    b"Cross-Origin-Resource-Policy: same-origin\r\n"
-    b"Cross-Origin-Opener-Policy: same-origin\r\n"
-    b"Origin-Agent-Cluster: ?1\r\n"
-    b"X-Robots-Tag: noindex\r\n"
-    # Framesets are common on panels, so a service may frame itself; nobody else may (clickjacking).
-    b"Content-Security-Policy: frame-ancestors 'self'\r\n"
-)
-_PASS, _DROP, _COOKIE, _LOCATION, _REFRESH, _ADDRESSES, _REFERRER, _CACHE = range(8)
+_PASS, _DROP, _COOKIE, _LOCATION, _REFRESH, _ADDRESSES, _REFERRER, _CACHE, _POLICY, _WORKER = range(10)
 _DROPPED = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"proxy-authentication-info", b"te",
     b"trailer", b"transfer-encoding", b"upgrade", b"content-length", b"clear-site-data", b"strict-transport-security",
     b"public-key-pins", b"public-key-pins-report-only", b"expect-ct", b"alt-svc", b"alt-used", b"nel", b"report-to",
-    b"reporting-endpoints", b"service-worker-allowed", b"cross-origin-resource-policy", b"cross-origin-opener-policy",
+    b"reporting-endpoints", b"cross-origin-resource-policy", b"cross-origin-opener-policy",
     b"cross-origin-opener-policy-report-only", b"origin-agent-cluster", b"x-robots-tag", b"set-login", b"origin-trial",
     b"accept-ch", b"critical-ch", b"proxy-status", b"http2-settings", b"timing-allow-origin",
     b"document-isolation-policy",
@@ -209,9 +201,15 @@ _DROPPED_SUFFIX = b"-cdn-cache-control"  # RFC 9213: targeted at one operator's 
 _SHARED = (b"public", b"private")
 _SPECIAL = {
     b"set-cookie": _COOKIE, b"set-cookie2": _DROP, b"location": _LOCATION, b"content-location": _ADDRESSES,
-    b"refresh": _REFRESH, b"link": _ADDRESSES, b"content-security-policy": _ADDRESSES,
-    b"content-security-policy-report-only": _ADDRESSES, b"referrer-policy": _REFERRER, b"cache-control": _CACHE,
+    b"refresh": _REFRESH, b"link": _ADDRESSES, b"sourcemap": _ADDRESSES, b"x-sourcemap": _ADDRESSES,
+    b"speculation-rules": _ADDRESSES, b"content-security-policy": _POLICY, b"permissions-policy": _POLICY,
+    b"content-security-policy-report-only": _POLICY, b"referrer-policy": _REFERRER, b"cache-control": _CACHE,
+    b"service-worker-allowed": _WORKER,
 }  # fmt: skip
+# What counts or hashes the bytes of a body, and so is wrong once they were rewritten.
+_OF_BYTES = frozenset({
+    b"content-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges", b"etag",
+})  # fmt: skip
 _kinds: dict[bytes, int] = {}
 
 
@@ -226,71 +224,105 @@ def _kind(key: bytes) -> int:
     return kind
 
 
-def response_lines(rules: Rules, head: ResponseHead, names: set[bytes]) -> list[bytes]:
+def response_lines(rules: Rules, head: ResponseHead, names: set[bytes], *, rewritten: bool = False) -> list[bytes]:
     """The header lines for the browser, without framing; cookie names the device sets are added to `names`.
 
-    RedirectRefused when the device sends the browser to a private address that is no service.
+    `rewritten`: addresses in the body are replaced. RedirectRefused when the device sends the browser to a private
+    address that is no service.
     """
     lines: list[bytes] = []
-    referrer = cache = False
+    replaced = rules.replaced
+    has_referrer, has_cache = b"referrer-policy" in replaced, b"cache-control" in replaced
     connection = b"".join(value for key, _, value in head.headers if key == b"connection").lower()
     named = connection if connection not in (b"", b"close", b"keep-alive") else b""
     for key, name, value in head.headers:
         kind = _kinds.get(key)
         if kind is None:
             kind = _kind(key)
+        if replaced and key in replaced:
+            continue
         if kind == _PASS:
             if named and key in [token.strip() for token in named.split(b",")]:
                 continue
+            if rules.rewrite and key in _OF_BYTES:
+                lines += of_bytes(rules, head, key, name, value, rewritten=rewritten)
+                continue
             lines.append(name + b": " + value + b"\r\n")
-        elif kind == _COOKIE:
-            cookie = set_cookie(value, secure=rules.secure, names=names)
-            if cookie is not None:
-                lines.append(b"Set-Cookie: " + cookie + b"\r\n")
-        elif kind == _LOCATION:
-            lines.append(b"Location: " + location(rules, value) + b"\r\n")
-        elif kind == _REFRESH:
-            lines.append(b"Refresh: " + refresh(rules, value) + b"\r\n")
-        elif kind == _ADDRESSES:
-            lines.append(name + b": " + own_addresses(rules, value) + b"\r\n")
         elif kind == _REFERRER:
-            referrer = True
-            # With no-referrer, browsers send "Origin: null" with the page's own forms, which nobody could then check.
-            policy = b"same-origin" if b"no-referrer" in value.lower().split(b",")[-1].split() else value
-            lines.append(b"Referrer-Policy: " + policy + b"\r\n")
+            has_referrer = True
+            lines.append(b"Referrer-Policy: " + referrer(value) + b"\r\n")
         elif kind == _CACHE:
-            cache = True
+            has_cache = True
             lines.append(b"Cache-Control: " + private(value) + b"\r\n")
-    if not referrer:
+        elif kind != _DROP:
+            found = _special(rules, head, kind, value, names)
+            if found is not None:
+                lines.append(name + b": " + found + b"\r\n")
+    if not has_referrer:
         lines.append(b"Referrer-Policy: same-origin\r\n")
-    if not cache:
+    if not has_cache:
         lines.append(b"Cache-Control: private\r\n")
     lines.append(rules.response_fixed)
     return lines
 
 
-def private(value: bytes) -> bytes:
-    """A Cache-Control that no shared cache may act on: what the device said, made private.
+def _special(rules: Rules, head: ResponseHead, kind: int, value: bytes, names: set[bytes]) -> bytes | None:
+    """The value of a header that may name addresses or set cookies; None when it doesn't pass."""
+    if kind == _COOKIE:
+        return set_cookie(value, secure=rules.secure, names=names, prefix=rules.prefix, rename=rules.foreign_cookies)
+    if kind == _LOCATION:
+        try:
+            return location(rules, value)
+        except RedirectRefused:
+            if 300 <= head.status < 400:
+                raise
+            return None  # only a redirect leads anywhere
+    if kind == _REFRESH:
+        return refresh(rules, value)
+    if kind == _POLICY:
+        return rules.addresses.replace_origins(value)
+    if kind == _WORKER:
+        return worker_scope(rules, value)
+    return None if rules.prefix else rules.addresses.replace(value)
 
-    "max-age" alone would let a cache in front of us keep one user's page and give it to another.
-    """
-    kept = [part.strip() for part in value.split(b",")]
-    plain = {part.lower() for part in kept}
-    if b"no-store" in plain:
-        return value
-    kept = [part for part in kept if part and part.lower() not in _SHARED and not part.lower().startswith(b"s-maxage")]
-    return b", ".join([b"private", *kept])
+
+def worker_scope(rules: Rules, value: bytes) -> bytes | None:
+    """A Service-Worker-Allowed within this origin, where the service may install workers at all."""
+    if not rules.options.service_workers or rules.prefix:
+        return None
+    path = rules.addresses.replace(value).removeprefix(rules.public)
+    return path if path[:1] == b"/" and path[1:2] not in (b"/", b"\\") else None
 
 
-def set_cookie(value: bytes, *, secure: bool, names: set[bytes]) -> bytes | None:
+def of_bytes(
+    rules: Rules, head: ResponseHead, key: bytes, name: bytes, value: bytes, *, rewritten: bool
+) -> list[bytes]:
+    """A header about a body's bytes, where bodies are rewritten."""
+    if key == b"etag":
+        if head.status == 304:
+            return []  # the browser keeps the tag that it has
+        value = mark_tag(rules, value) if rewritten else value
+    elif rewritten:
+        return []
+    return [name + b": " + value + b"\r\n"]
+
+
+def set_cookie(
+    value: bytes, *, secure: bool, names: set[bytes], prefix: bytes = b"", rename: bytes = b""
+) -> bytes | None:
     """A device's cookie, tied to its own origin; None when it would be one of ours.
 
     Domain goes always, so that cookies of one service never reach another; with `secure` the cookie gets Secure.
+    Companions stand below `prefix`. On the same host they share cookies with the page, as all ports of a host do; the
+    cookies of one on another host are put below its prefix under names that begin with `rename`.
     """
     pair, *attributes = [part.strip(b" \t") for part in value.split(b";")]
     if pair.lstrip(b"= \t").lower().startswith(OUR_PREFIX):
         return None
-    kept = [pair]
+    if pair.startswith(COMPANION_COOKIE):
+        return None
+    kept = [rename + pair]
+    path = b"/"
     has_secure = any(part.lower() == b"secure" for part in attributes)
     for part in attributes:
         key, _, setting = part.lower().partition(b"=")
@@ -299,78 +331,16 @@ def set_cookie(value: bytes, *, secure: bool, names: set[bytes]) -> bytes | None
             continue
         if key == b"samesite" and setting.strip() == b"none" and not has_secure and not secure:
             continue
+        if prefix and key == b"path":
+            path = part.partition(b"=")[2].strip() or b"/"
+            continue
         kept.append(part)
+    if prefix and (rename or path != b"/"):
+        path = prefix + path.rstrip(b"/") if path[:1] == b"/" else prefix
+    if prefix:
+        kept.append(b"Path=" + path)
     if secure and not has_secure:
         kept.append(b"Secure")
     if len(names) < COOKIE_NAMES_LIMIT:
         names.add(pair.partition(b"=")[0].strip(b" \t"))
     return b"; ".join(kept)
-
-
-def own_addresses(rules: Rules, value: bytes) -> bytes:
-    """`value` with the device's own address replaced by the public origin (http and ws alike)."""
-    public_ws = rules.public.replace(b"http", b"ws", 1)
-    return rules.own_address.sub(lambda match: public_ws if match["ws"] else rules.public, value)
-
-
-def refresh(rules: Rules, value: bytes) -> bytes:
-    """A Refresh header whose address is treated as a Location."""
-    seconds, semicolon, rest = value.partition(b";")
-    key, equals, address = rest.strip().partition(b"=")
-    if not semicolon or not equals or key.strip().lower() != b"url":
-        return value
-    return seconds.strip() + b";url=" + location(rules, address.strip(b" \t\"'"))
-
-
-def location(rules: Rules, value: bytes) -> bytes:
-    """Where the browser may go when the device redirects to `value`; RedirectRefused for private addresses.
-
-    The service's own address becomes the public origin, a sibling service's its own; addresses in the internet pass.
-    Nothing is ever followed by the web proxy.
-    """
-    text = value.decode("latin-1")
-    # Browsers read "/\\host" and "\\\\host" as "//host" (WHATWG URL), so these are looked at as such.
-    probe = re.sub(r"[\t\n\r]", "", text).strip()
-    slashed = probe.replace("\\", "/") if re.match(r"(https?:)?[/\\]", probe, re.IGNORECASE) else probe
-    lowered = slashed.lower()
-    if slashed.startswith("//"):
-        slashed = f"{rules.scheme}:{slashed}"
-    elif not lowered.startswith(("http:", "https:")):
-        return value
-    scheme, _, rest = slashed.partition(":")
-    # "http:///host" and "http:host/" name a host for a browser as well.
-    slashed = f"{scheme.lower()}://{rest.lstrip('/')}"
-    try:
-        parts = urlsplit(slashed)
-        host = (parts.hostname or "").rstrip(".")
-        port = parts.port or DEFAULT_PORTS[parts.scheme]
-    except ValueError:
-        raise RedirectRefused(text[:200]) from None
-    tail = parts.path or "/"
-    tail += f"?{parts.query}" if parts.query else ""
-    tail += f"#{parts.fragment}" if parts.fragment else ""
-    if parts.scheme == rules.scheme and host == rules.host.lower() and port == rules.port:
-        return (rules.public_origin + tail).encode("latin-1")
-    public = urlsplit(rules.public_origin)
-    if host == public.hostname and port == (public.port or DEFAULT_PORTS[public.scheme]):
-        return (rules.public_origin + tail).encode("latin-1")
-    sibling = rules.siblings.get(f"{parts.scheme}://{host}:{port}")
-    if sibling is not None:
-        return (sibling + tail).encode("latin-1")
-    if host == rules.host.lower() or is_private(host):
-        raise RedirectRefused(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:200])
-    return value
-
-
-_LOCAL_NAMES = (".local", ".lan", ".internal", ".localhost", ".home.arpa")
-
-
-def is_private(host: str) -> bool:
-    """Whether `host` only means something on a LAN: private addresses, single-label and local names."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        # "0x7f.1", "2130706433": forms of IPv4 addresses that browsers understand.
-        odd_number = re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*", host) is not None
-        return odd_number or "." not in host or host.endswith(_LOCAL_NAMES)
-    return not address.is_global

@@ -23,8 +23,8 @@ class Verdict(enum.Enum):
 
 def judge(head: RequestHead, public_origin: bytes) -> Verdict:
     """Whether this request may be one of the service's own pages or the person's own doing."""
-    if head.service_worker:
-        # A worker of a device's page would answer the sign-in in our place, and show stale values for live ones.
+    if head.service_worker and (head.target.startswith(b"/.pg/") or head.site not in (b"", b"same-origin")):
+        # Whether the service may have workers at all is looked at when it is known; from our paths, never.
         return Verdict.FORBID
     own_origin = head.origin == public_origin
     if head.is_websocket:

@@ -80,6 +80,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._in_head = True
         self._fed = 0
         self._raw: list[tuple[bytes, bytes]] = []
+        self._raw_now: list[tuple[bytes, bytes]] = []  # of the request being answered; others may wait behind it
         self._last: RequestHead | None = None
         self._last_raw: list[tuple[bytes, bytes]] = []
         self._queue: deque[_Waiting] = deque()
@@ -284,6 +285,7 @@ class FrontProtocol(HttpToolsProtocol):
     def _start(self, head: RequestHead | RequestRefused, raw: list[tuple[bytes, bytes]], *, keep_alive: bool) -> None:
         self._busy = True
         self._portal = False
+        self._raw_now = raw
         self.closing_after = not keep_alive
         if isinstance(head, RequestRefused):
             self._over = True
@@ -494,6 +496,10 @@ class FrontProtocol(HttpToolsProtocol):
         """`exchange` answers the current request; its body goes there."""
         self._exchange = exchange
 
+    def client_address(self) -> str:
+        """The address of the browser whose request is being answered."""
+        return self.web.clients.address(self.client, self._raw_now)
+
     def client_facts(self) -> Mapping[str, str]:
         """Who the browser is, for the audit: address and User-Agent."""
         agent = b""
@@ -501,8 +507,7 @@ class FrontProtocol(HttpToolsProtocol):
         for line in head.lines if head is not None else ():
             if line[:11].lower() == b"user-agent:":
                 agent = line[11:].strip()
-        address = self.web.clients.address(self.client, self._raw)
-        return {"address": address, "user_agent": agent.decode("latin-1")[:400]}
+        return {"address": self.client_address(), "user_agent": agent.decode("latin-1")[:400]}
 
 
 def _too_large(raw: list[tuple[bytes, bytes]]) -> bool:

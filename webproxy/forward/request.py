@@ -25,11 +25,17 @@ PASS, DROP, KNOWN = 0, 1, 2
 
 # What is read here, and written again (or not) by `build`.
 _KNOWN = frozenset({
-    b"host", b"origin",
-        "prepared", b"referer", b"cookie", b"content-length", b"transfer-encoding", b"connection", b"upgrade",
+    b"host", b"origin", b"referer", b"cookie", b"content-length", b"transfer-encoding", b"connection", b"upgrade",
     b"expect", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"service-worker", b"accept",
-    b"sec-websocket-key", b"if-none-match",
+    b"if-none-match", b"accept-encoding", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol",
+    b"sec-websocket-extensions",
 })  # fmt: skip
+_WEBSOCKET = {
+    name.lower(): name
+    for name in (
+        b"Sec-WebSocket-Key", b"Sec-WebSocket-Version", b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Extensions",
+    )
+}  # fmt: skip
 # Hop-by-hop (RFC 9110 section 7.6.1), traces of other proxies, and names that some servers believe as an identity.
 _DROP = frozenset({
     b"keep-alive", b"te", b"trailer", b"trailers", b"http2-settings", b"forwarded", b"via", b"x-real-ip", b"alt-used",
@@ -37,7 +43,9 @@ _DROP = frozenset({
     b"x-host", b"x-http-method-override", b"x-http-method", b"x-method-override", b"true-client-ip",
     b"cf-connecting-ip", b"client-ip", b"ssl-client-cert",
     b"remote-user", b"authenticated-user", b"x-authenticated-user", b"x-webauth-user", b"x-user", b"x-proxy-user",
-    b"x-ms-client-principal", b"x-ms-client-principal-name", b"panelgate-assertion", b"panelgate-session",
+    b"x-ms-client-principal", b"x-ms-client-principal-name", b"panelgate-assertion", b"panelgate-session", b"proxy",
+    b"x-original-forwarded-for", b"fastly-client-ip", b"x-appengine-user-ip", b"x-azure-clientip", b"x-scheme",
+    b"front-end-https", b"x-url-scheme",
 })  # fmt: skip
 _DROP_PREFIXES = (
     b"proxy-", b"x-forwarded", b"x-remote-", b"remote-", b"x-ssl-client-", b"x-auth-request-", b"x-authenticated-",
@@ -210,9 +218,13 @@ def _known(head: RequestHead, key: bytes, value: bytes) -> None:  # noqa: C901  
     elif key == b"if-none-match":
         head.if_none_match = value
         head.lines.append(b"If-None-Match: " + value + b"\r\n")
-    elif key == b"sec-websocket-key":
-        head.websocket_key = value
-        head.lines.append(b"Sec-WebSocket-Key: " + value + b"\r\n")
+    elif key == b"accept-encoding":
+        head.lines.append(b"Accept-Encoding: " + value + b"\r\n")
+    else:
+        # Some servers know these in this case only, and load balancers write them small.
+        if key == b"sec-websocket-key":
+            head.websocket_key = value
+        head.lines.append(_WEBSOCKET[key] + b": " + value + b"\r\n")
 
 
 def _framing(head: RequestHead) -> None:

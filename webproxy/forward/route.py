@@ -52,7 +52,7 @@ class ServicePath:
             sign_in(front, head, place, ask=True)
             return
         if verdict is Verdict.FORBID:
-            front.show(problems.SERVICE_WORKER if head.service_worker else problems.FOREIGN, head, None)
+            front.show(problems.FOREIGN, head, None)
             return
         if head.target.startswith(b"/.pg/"):
             reserved.serve(front, head, place)
@@ -122,6 +122,9 @@ class ServicePath:
         session = visit.session
         protocol = session.service["protocol"]
         if protocol in FORWARDED:
+            if head.service_worker and not visit.rules.options.service_workers:
+                front.show(problems.SERVICE_WORKER, head, visit)
+                return
             if session.permission != "operate" and (head.method not in SAFE_METHODS or head.is_websocket):
                 front.show(problems.WATCH_ONLY, head, visit)
                 return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from panelgate.names import Sites
+from panelgate.options import ServiceOptions
 from webproxy.connections import Connection, Connections
-from webproxy.forward.headers import Rules
 from webproxy.forward.pool import Pool
+from webproxy.forward.rules import Rules
 
 if TYPE_CHECKING:
     from webproxy.sessions import ServiceSession
@@ -29,11 +31,14 @@ class Visit:
     """Session, rules, streams, cookie names, and the audit's connection. INVARIANT: one per (token, label)."""
 
     __slots__ = (
-        "_connections", "alive", "connection", "cookie_names", "label", "pool", "rules", "session", "sockets",
-        "token", "used",
+        "_connections", "alive", "companions", "connection", "cookie_names", "label", "pool", "row", "rules",
+        "session", "sockets", "token", "used",
     )  # fmt: skip
 
-    def __init__(self, session: ServiceSession, token: str, rules: Rules, connections: Connections) -> None:
+    def __init__(
+        self, session: ServiceSession, token: str, rules: Rules, connections: Connections,
+        row: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.session = session
         self.token = token
         self.label = session.label
@@ -45,12 +50,47 @@ class Visit:
         self.alive = True
         self.used = 0.0
         self._connections = connections
+        self.row = row  # of the sibling, when this is a companion's part of another visit
+        self.companions: dict[str, Visit] = {}
+
+    def companion(self, slug: str) -> Visit | None:
+        """The part of this visit that uses the companion `slug`; None when there is none that the user may use.
+
+        It runs over the same circuit, with streams, rules, permission and an audit's connection of its own.
+        """
+        found = self.companions.get(slug)
+        if found is not None:
+            return found
+        row = _row(self.session, slug) if slug in self.session.options.companions else None
+        if row is None:
+            return None
+        options = ServiceOptions.of(row.get("options"))
+        service = {"path": "/", "name": slug, **row}
+        session = replace(
+            self.session, service=service, permission=str(row.get("permission", "watch")), options=options
+        )
+        rules = self.rules.for_companion(slug, lan_origin(row), options)
+        made = self.companions[slug] = Visit(session, self.token, rules, self._connections, row)
+        return made
+
+    def still(self) -> None:
+        """Siblings changed: companions that are not what they were end, and begin anew when they are asked for."""
+        for slug, found in list(self.companions.items()):
+            row = _row(self.session, slug)
+            if row is not None and found.row == row:
+                found.rules = self.rules.for_companion(slug, lan_origin(row), found.session.options)
+            else:
+                del self.companions[slug]
+                found.end("access changed")
 
     def counted(self, client: Callable[[], Mapping[str, str]], circuit_id: Callable[[], str]) -> Connection:
         """The audit's connection that bytes are counted for, begun anew when the last one has ended."""
         connection = self.connection
         if connection is None or connection.reason:
-            connection = self.connection = self._connections.open(self.session, self.token, circuit_id(), client())
+            companion = str(self.row["id"]) if self.row is not None else ""
+            connection = self.connection = self._connections.open(
+                self.session, self.token, circuit_id(), client(), companion=companion
+            )
             if self.sockets:
                 connection.hold(True)
         return connection
@@ -73,6 +113,8 @@ class Visit:
     def end(self, reason: str) -> None:
         """The session or the permission is gone: everything open is cut, now."""
         self.alive = False
+        for found in self.companions.values():
+            found.end(reason)
         for socket in list(self.sockets):
             socket.cut(reason)
         self.sockets.clear()
@@ -85,6 +127,17 @@ class Visit:
             self.connection.end(reason)
 
 
+def _row(session: ServiceSession, slug: str) -> Mapping[str, Any] | None:
+    return next((row for row in session.siblings if row.get("slug") == slug), None)
+
+
+def lan_origin(service: Mapping[str, Any]) -> str:
+    """The origin of a service on the machine's LAN, with its port."""
+    host = str(service["host"]).lower()
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if service['protocol'] == 'https' else 'http'}://{name}:{int(service['port'])}"
+
+
 class Visits:
     """All visits of this process."""
 
@@ -94,7 +147,7 @@ class Visits:
         self._all: dict[tuple[str, str], Visit] = {}
 
     def __iter__(self) -> Iterator[Visit]:
-        return iter(list(self._all.values()))
+        return iter([part for visit in self._all.values() for part in (visit, *visit.companions.values())])
 
     def of(self, session: ServiceSession, token: str) -> Visit:
         """The visit of a session that was just looked up."""
@@ -111,12 +164,16 @@ class Visits:
     def _rules(self, session: ServiceSession) -> Rules:
         service = session.service
         scheme = "https" if service["protocol"] == "https" else "http"
-        siblings = {
-            f"{row['protocol']}://{row['host']}:{row['port']}".lower(): self._sites.service_origin(row["label"])
-            for row in session.siblings
-        }
         origin = self._sites.service_origin(session.label)
-        return Rules.of(origin, scheme, service["host"], int(service["port"]), siblings)
+        siblings = {lan_origin(row): self._sites.service_origin(row["label"]) for row in session.siblings}
+        companions = {
+            lan_origin(row): str(row["slug"])
+            for row in session.siblings
+            if row.get("slug") in session.options.companions
+        }
+        return Rules.of(
+            origin, scheme, service["host"], int(service["port"]), siblings, session.options, companions
+        )  # fmt: skip
 
     def gone(self, token: str, label: str, reason: str) -> None:
         """The session of this visit has ended."""
@@ -133,15 +190,17 @@ class Visits:
         visit = self._all.get((token, session.label))
         if visit is not None:
             visit.session, visit.rules = session, self._rules(session)
+            visit.still()
 
     def sweep(self, now: float) -> None:
         """Called every few seconds: time limits of streams, and forgetting visits nobody uses."""
         for key, visit in list(self._all.items()):
-            pool = visit.pool
-            pool.sweep(now)
-            if pool.busy or pool.waiting or visit.sockets:
+            parts = [visit, *visit.companions.values()]
+            for part in parts:
+                part.pool.sweep(now)
+            if any(part.pool.busy or part.pool.waiting or part.sockets for part in parts):
                 visit.used = now
-            idle = now - visit.used > 120.0 and not pool.idle
-            if idle and (visit.connection is None or visit.connection.reason):
+            idle = now - visit.used > 120.0 and not any(part.pool.idle for part in parts)
+            if idle and all(part.connection is None or part.connection.reason for part in parts):
                 del self._all[key]
                 visit.alive = False

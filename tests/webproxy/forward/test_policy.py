@@ -49,5 +49,9 @@ def test_own_pages_and_old_browsers() -> None:
     assert judge(head(origin=OTHER), OWN) is Verdict.FORBID
 
 
-def test_no_service_workers() -> None:
-    assert judge(head(service_worker=True, site=b"same-origin"), OWN) is Verdict.FORBID
+def test_no_service_workers_from_our_paths_or_elsewhere() -> None:
+    # Whether the service allows its own is looked at behind the sign-in: test_route.
+    assert judge(head(service_worker=True, site=b"same-origin", target=b"/sw.js"), OWN) is Verdict.GO
+    assert judge(head(service_worker=True, site=b"same-site", target=b"/sw.js"), OWN) is Verdict.FORBID
+    for target in (b"/.pg/companion/cam/sw.js", b"/.pg/cb", b"/.pg/"):
+        assert judge(head(service_worker=True, site=b"same-origin", target=target), OWN) is Verdict.FORBID

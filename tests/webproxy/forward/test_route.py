@@ -95,6 +95,33 @@ async def test_service_workers_are_refused() -> None:
         assert front.device.connections == 0
 
 
+async def test_service_workers_where_the_service_allows_them() -> None:
+    async with running(session={"options": {"service_workers": True}}) as front:
+        worker = {"Service_Worker": "script", "Sec_Fetch_Site": "same-origin"}
+        assert (await front.ask(front.head(target="/sw.js", **worker))).status == 200
+        assert b"Service-Worker: script" in front.device.heads[0]
+        assert (await front.ask(front.head(target="/.pg/status", **worker))).status == 403
+        assert (await front.ask(front.head(target="/sw.js", token=None, **worker))).status == 401
+
+
+async def test_the_device_hears_who_asks_where_the_service_wants_it() -> None:
+    async with running(session={"options": {"forwarded": True}}) as front:
+        await front.ask(front.head(X_Forwarded_For="1.2.3.4"))
+        assert b"X-Forwarded-For: 127.0.0.1\r\n" in front.device.heads[0]
+        assert b"1.2.3.4" not in front.device.heads[0]
+        assert f"X-Forwarded-Host: {front.host}\r\n".encode() in front.device.heads[0]
+
+
+async def test_clients_behind_a_load_balancer_are_told_apart_on_one_connection() -> None:
+    settings = {"trusted_proxies": "127.0.0.1"}
+    async with running(session={"options": {"forwarded": True}}, settings=settings) as front:
+        raw = await front.connect()
+        raw.send(front.head(X_Forwarded_For="192.0.2.1") + front.head(X_Forwarded_For="192.0.2.2"))
+        for _ in range(2):
+            await raw.read()
+        assert [b"X-Forwarded-For: 192.0.2.%d\r\n" % (n + 1) in front.device.heads[n] for n in range(2)] == [True, True]
+
+
 async def test_another_accounts_host_looks_like_no_session() -> None:
     async with running() as front:
         other = front.access.add_session("theirs", account="other", session_id="s2")
