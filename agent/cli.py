@@ -13,7 +13,7 @@ from agent import status as status_file
 from agent.enrol import Wish, enrol
 from agent.interfaces import connected_lans
 from agent.loop import Agent
-from agent.policy import Network, OwnerPolicy, parse_networks
+from agent.policy import LEVELS, WIDEST, Network, OwnerPolicy, parse_networks
 from agent.state import DEFAULT_DIRECTORY, State, machine_serial
 from panelgate.errors import BadInput
 from panelgate.log import configure
@@ -41,6 +41,13 @@ DENY_ALL_BUT = click.option(
     multiple=True,
     metavar="ADDRESS",
     help="Reach nothing but these addresses or networks, whatever the server configures.",
+)
+LEVEL = click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    default=None,
+    help="The widest firewall level: standard (links may name any address in the LAN), high (other ports of hosts that "
+    "have a listed service), enforced or ultra (listed services alone). The server can only set a stricter one.",
 )
 
 
@@ -81,7 +88,8 @@ def enrol_command(
                 f"This agent is already enrolled as {known.account}/{known.device}. To enrol it anew, add --again.",
             )
         if allow or only:
-            state.save_owner(OwnerPolicy(_networks(allow), _networks(only) if only else None))
+            kept = state.owner().level
+            state.save_owner(OwnerPolicy(_networks(allow), _networks(only) if only else None, kept))
         wish = Wish(
             sys.stdin.readline() if key == "-" else key,
             access,
@@ -128,18 +136,22 @@ def status_command(directory: Path, as_json: bool) -> None:
 @STATE
 @ALLOW
 @DENY_ALL_BUT
-@click.option("--clear", is_flag=True, help="Forget the list first.")
-def policy_command(directory: Path, allow: tuple[str, ...], only: tuple[str, ...], clear: bool) -> None:
-    """Show or change the owner's own list of addresses. Restart the agent for a change to count."""
+@LEVEL
+@click.option("--clear", is_flag=True, help="Forget lists and level first.")
+def policy_command(
+    directory: Path, allow: tuple[str, ...], only: tuple[str, ...], level: str | None, clear: bool
+) -> None:
+    """Show or change the owner's own rules: addresses, widest level. Restart the agent for a change to count."""
     state = State(directory)
     before = OwnerPolicy() if clear else state.owner()
     added = None if not only and before.only is None else (*(before.only or ()), *_networks(only))
-    policy = OwnerPolicy((*before.allow, *_networks(allow)), added)
-    if allow or only or clear:
+    policy = OwnerPolicy((*before.allow, *_networks(allow)), added, level or before.level)
+    if allow or only or level or clear:
         state.save_owner(policy)
     click.echo("Allowed besides the LAN: " + (", ".join(str(network) for network in policy.allow) or "nothing"))
     if policy.only is not None:
         click.echo("Denied is all but:       " + (", ".join(str(network) for network in policy.only) or "nothing"))
+    click.echo(f"Widest firewall level:   {policy.level}" + (" (the server decides)" if policy.level == WIDEST else ""))
 
 
 async def run_until_stopped(state: State, *, stop: asyncio.Event | None = None) -> None:

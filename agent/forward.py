@@ -20,6 +20,8 @@ PER_SERVICE: Final = 16  # connections at once: the web servers of PLCs have few
 # For a place at a full service. A person who turns a page closes many connections and opens as many at once: the news
 # of the old ones' end is then still on its way between us and the panel.
 PLACE_SECONDS: Final = 5.0
+# For a service that is not in our list: an answer that was under way when the service was made doesn't have it yet.
+LOOKS: Final = 2
 PER_DEVICE: Final = 256  # connections at once through this agent: 1 MiB of windows each at the very worst
 # Two hours: a VNC screen on which nothing moves says nothing; who left is found by the session's own limit.
 IDLE_SECONDS: Final = 2 * 3600.0
@@ -79,7 +81,10 @@ class Forwarder:
         self, stream: Stream, service_id: str, circuit_id: str, refresh: Callable[[], Awaitable[None]]
     ) -> None:
         try:
-            await refresh()
+            for _ in range(LOOKS):
+                await refresh()
+                if self._targets.service(service_id) is not None:
+                    break
         finally:
             service = self._targets.service(service_id)
             if service is None:
@@ -136,8 +141,11 @@ class Forwarder:
 
     def _decide(self, service: Service) -> tuple[StreamError | None, str]:
         """Why this service may not be dialled now; (None, ...) when it may."""
-        rules = policy.Rules(self._targets.configuration.lan, self._owner, self._own())
+        configuration = self._targets.configuration
+        rules = policy.Rules(configuration.lan, self._owner, self._own(), configuration.level)
         decision = policy.decide(service.host, service.port, rules)
+        if decision and not service.listed:
+            decision = policy.decide_unlisted(service.host, configuration.listed_hosts, rules)
         if not decision:
             return StreamError.REFUSED, decision.reason
         waiting = self._still_waiting(service.id)

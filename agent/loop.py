@@ -1,6 +1,7 @@
 """The running agent: asks access for its relay at every connect, serves circuits, renews its certificate."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from importlib.metadata import version as package_version
 from typing import Any, Final
@@ -27,7 +28,11 @@ log = get_logger(__name__)
 
 RENEW_AT: Final = 2 / 3  # of the certificate's life: a third of it is left for an access server that is down
 RENEW_LOOK_SECONDS: Final = 3600.0
-REFRESH_SECONDS: Final = 5.0  # keys and configuration are asked for at most this often on somebody else's word
+REFRESH_SECONDS: Final = 5.0  # keys are asked for at most this often on somebody else's word
+# The configuration as well, but several times in a row: one who follows links makes a service with each, and a ticket
+# that names it comes before the news of it. Only access signs tickets, so nobody else sets this off.
+REFRESHES: Final = 6
+REFRESHES_SECONDS: Final = 30.0
 OWN_SECONDS: Final = 10.0  # this machine's addresses are read again: DHCP
 
 
@@ -54,7 +59,8 @@ class Agent:
         self._client = AccessClient(self._enrolment.access, self._identity, clock=self._clock)
         self._config_lock = asyncio.Lock()
         self._connect_lock = asyncio.Lock()  # identity and client do not change under a connect; taken before the other
-        self._config_asked = self._keys_asked = -REFRESH_SECONDS
+        self._keys_asked = -REFRESH_SECONDS
+        self._refreshed: deque[float] = deque(maxlen=REFRESHES)
         self._control: Control | None = None
         self._relay = ("", "")
         device_id = self._enrolment.device_id
@@ -173,7 +179,6 @@ class Agent:
     async def _fetch_config(self) -> None:
         """Fetch and accept the configuration; whatever goes wrong, the one in force stays."""
         async with self._config_lock:
-            self._config_asked = self._clock.monotonic()
             try:
                 answer = await self._client.call("GET", "/agent/v1/config")
                 token = str(answer.get("config"))
@@ -193,8 +198,16 @@ class Agent:
         self._counted()
 
     async def _refresh_config(self) -> None:
-        if self._clock.monotonic() - self._config_asked >= REFRESH_SECONDS:
-            await self._fetch_config()
+        """Look for a service that a ticket names and our list does not: wait for what is under way, or else ask."""
+        if self._config_lock.locked():
+            async with self._config_lock:
+                return
+        now = self._clock.monotonic()
+        if len(self._refreshed) == REFRESHES and now - self._refreshed[0] < REFRESHES_SECONDS:
+            log.warning("configuration not asked for again", asked=REFRESHES, seconds=REFRESHES_SECONDS)
+            return
+        self._refreshed.append(now)
+        await self._fetch_config()
 
     async def _refresh_keys(self) -> None:
         now = self._clock.monotonic()

@@ -9,6 +9,9 @@ The order of the rules, first match wins:
 5. The declared LAN of the signed configuration: private addresses only, never a network's own or broadcast address.
 6. Everything else is refused.
 
+A service that nobody listed (an address in a link made it: kind "adhoc") passes a second decision, `decide_unlisted`,
+by the firewall level: the server's from the signed configuration or the owner's own, whichever is the stricter.
+
 The list of rule 3 follows RFC 6890 (special-purpose addresses), RFC 4291 2.5.5 (IPv4 inside IPv6), RFC 6052 and
 RFC 8215 (NAT64), and the metadata addresses of the large clouds.
 """
@@ -57,22 +60,33 @@ PRIVATE: tuple[Network, ...] = tuple(
 
 LOWEST_PORT, HIGHEST_PORT = 1, 65535
 
+# Firewall levels, the widest first. What the first allows is said in `decide_unlisted`; the others allow nothing
+# unlisted, and neither does a level that a later version may know.
+LEVELS = ("standard", "high", "enforced", "ultra")
+WIDEST = LEVELS[0]
+DEFAULT_LEVEL = "enforced"
+
 
 @dataclass(frozen=True, slots=True)
 class OwnerPolicy:
-    """What the machine's owner decided on the machine itself; no server overrides it."""
+    """What the machine's owner decided on the machine itself; no server overrides it.
+
+    `level`: the widest firewall level that he permits.
+    """
 
     allow: tuple[Network, ...] = ()
     only: tuple[Network, ...] | None = None
+    level: str = WIDEST
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything a decision depends on: declared LAN, the owner's policy, this machine's own addresses."""
+    """Everything a decision depends on: declared LAN, the owner's policy, this machine's own addresses, the level."""
 
     lan: tuple[Network, ...] = ()
     owner: OwnerPolicy = field(default_factory=OwnerPolicy)
     own: frozenset[Address] = frozenset()
+    level: str = DEFAULT_LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,27 @@ def decide(host: str, port: int, rules: Rules) -> Decision:
     if not _inside(address, PRIVATE):
         return Decision(False, "public_address")
     return Decision(True, "lan")
+
+
+def decide_unlisted(host: str, listed: Collection[str], rules: Rules) -> Decision:
+    """May a service that nobody listed be dialled at this host? Beside `decide`, which every service must pass.
+
+    Only inside the declared LAN, also where the owner allows more; `listed` are the hosts of listed services.
+    """
+    level = strictest(rules.level, rules.owner.level)
+    address = parse_address(host)
+    if address is None or not _inside(address, rules.lan):
+        return Decision(False, "outside_lan")
+    if level == "high" and host not in listed:
+        return Decision(False, "host_not_listed")
+    if level not in ("standard", "high"):
+        return Decision(False, "level")
+    return Decision(True, level)
+
+
+def strictest(*levels: str) -> str:
+    """The strictest of several levels; an unknown one counts as the strictest there is."""
+    return max(levels, key=lambda level: LEVELS.index(level) if level in LEVELS else len(LEVELS))
 
 
 def in_ticket(service_id: str, services: Collection[str]) -> bool:

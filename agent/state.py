@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.policy import OwnerPolicy, parse_networks
+from agent.policy import LEVELS, WIDEST, OwnerPolicy, parse_networks
 from panelgate.errors import BadInput, Broken, Unavailable
 from panelgate.pki import Identity, write_private
 
@@ -98,7 +98,11 @@ class State:
         found = self._read("policy.json")
         try:
             only = found.get("deny_all_but")
-            return OwnerPolicy(parse_networks(found.get("allow", [])), None if only is None else parse_networks(only))
+            level = found.get("level", WIDEST)
+            if level not in LEVELS:
+                raise ValueError(f"{level!r} is no firewall level")
+            allow = parse_networks(found.get("allow", []))
+            return OwnerPolicy(allow, None if only is None else parse_networks(only), level)
         except (ValueError, TypeError) as error:
             # Never guess: a policy that can't be read must not become an empty one.
             raise _damaged(path) from error
@@ -106,7 +110,8 @@ class State:
     def save_owner(self, policy: OwnerPolicy) -> None:
         """Store the owner's policy; only the command line on this machine does this."""
         only = None if policy.only is None else [str(network) for network in policy.only]
-        self._write("policy.json", {"allow": [str(network) for network in policy.allow], "deny_all_but": only})
+        allow = [str(network) for network in policy.allow]
+        self._write("policy.json", {"allow": allow, "deny_all_but": only, "level": policy.level})
 
     # What the access server signed
 

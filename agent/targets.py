@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from agent.policy import Network, parse_networks
+from agent.policy import DEFAULT_LEVEL, Network, parse_networks
 from panelgate.errors import BadInput, Refused
 from panelgate.log import get_logger
 from panelgate.options import CA_LIMIT, DEFAULTS, Compress, TlsProfile
@@ -17,6 +17,7 @@ VERIFY: Final[tuple[TlsVerify, ...]] = get_args(TlsVerify)
 PROFILES: Final[tuple[TlsProfile, ...]] = get_args(TlsProfile)
 COMPRESS: Final[tuple[Compress, ...]] = get_args(Compress)
 PROTOCOLS = frozenset({"http", "https", "vnc", "rdp"})
+LISTED: Final = frozenset({"lan", "agent"})  # kinds of services that a person wrote down; of others the level decides
 SERVICES_LIMIT = 1024  # a large plant has dozens; a configuration beyond this is a mistake
 
 Chosen = TypeVar("Chosen", bound=str)
@@ -26,6 +27,7 @@ Chosen = TypeVar("Chosen", bound=str)
 class Service:
     """One target on the LAN.
 
+    `listed` is false for what an address in a link made: it opens only at a firewall level that allows it.
     `pin` is the hex SHA-256 of the certificate's DER form, with verify "pin"; None then means that nobody has accepted
     a certificate yet, and nothing is ever sent. `ca` is PEM, with verify "ca"; empty means the system's authorities.
     """
@@ -41,6 +43,7 @@ class Service:
     profile: TlsProfile = "modern"
     ca: str = ""
     compress: Compress = "off"
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ class Configuration:
     version: int
     lan: tuple[Network, ...] = ()
     services: Mapping[str, Service] = field(default_factory=dict)
+    level: str = DEFAULT_LEVEL
+
+    @property
+    def listed_hosts(self) -> frozenset[str]:
+        """The hosts that have a listed service."""
+        return frozenset(service.host for service in self.services.values() if service.listed)
 
 
 class Targets:
@@ -109,7 +118,8 @@ def parse(claims: Mapping[str, Any]) -> Configuration:
             log.warning("service left out", service=row.get("id") if isinstance(row, dict) else None)
         else:
             services[service.id] = service
-    return Configuration(device_id, version, networks, services)
+    level = claims.get("level", DEFAULT_LEVEL)
+    return Configuration(device_id, version, networks, services, level if isinstance(level, str) else "")
 
 
 def _service(row: object) -> Service | None:
@@ -122,7 +132,7 @@ def _service(row: object) -> Service | None:
     ident, slug, name, host, protocol = (str(text) for text in texts)
     if not ident or protocol not in PROTOCOLS:
         return None
-    made = Service(ident, slug, name, host, port, protocol)
+    made = Service(ident, slug, name, host, port, protocol, listed=str(row.get("kind", "lan")) in LISTED)
     if protocol in ("http", "https"):
         # A later version's way to compress is one that we don't have; a web page works without.
         made = replace(made, compress=_choice(row.get("compress", DEFAULTS.compress), COMPRESS) or "off")

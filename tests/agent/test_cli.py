@@ -34,7 +34,7 @@ async def test_enrol_status_policy(access: FakeAccess, tmp_path: Path) -> None:
     assert "Enrolled as acme/press" in done.output
     assert access.asked("/agent/v1/enrol")[0]["lan"] == ["192.168.0.0/24"]
     policy = json.loads((folder / "policy.json").read_text())
-    assert policy == {"allow": ["127.0.80.10/32"], "deny_all_but": None}
+    assert policy == {"allow": ["127.0.80.10/32"], "deny_all_but": None, "level": "standard"}
 
     again = await call("enrol", "--key", device.key, *common)
     assert again.exit_code == 1
@@ -46,6 +46,20 @@ async def test_enrol_status_policy(access: FakeAccess, tmp_path: Path) -> None:
     shown = await call("policy", "--state", folder, "--allow", "10.0.0.0/8", "--deny-all-but", "10.0.0.5")
     assert "127.0.80.10/32, 10.0.0.0/8" in shown.output
     assert "10.0.0.5/32" in shown.output
+    assert "Widest firewall level:   standard (the server decides)" in shown.output
+    narrowed = await call("policy", "--state", folder, "--level", "enforced")
+    assert "Widest firewall level:   enforced\n" in narrowed.output
+    assert "10.0.0.5/32" in narrowed.output
+    assert (await call("policy", "--state", folder, "--level", "none")).exit_code == 2
+
+
+async def test_enrolling_again_does_not_widen_what_the_owner_narrowed(access: FakeAccess, tmp_path: Path) -> None:
+    folder = tmp_path / "agent"
+    await call("policy", "--state", folder, "--level", "high")
+    common = ("--access", access.url, "--state", folder, "--serial", "s1", "--allow", "127.0.80.10")
+    done = await call("enrol", "--key", access.add_device().key, *common)
+    assert done.exit_code == 0, done.output
+    assert json.loads((folder / "policy.json").read_text())["level"] == "high"
 
 
 async def test_a_key_can_come_from_input(access: FakeAccess, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import pytest
+
 from agent.dial import DialFailed
 from agent.forward import Forwarder
 from agent.policy import Address, OwnerPolicy, parse_address
@@ -41,18 +43,23 @@ class Table:
         self.dialled: asyncio.Queue[Service] = asyncio.Queue()
         self.answer: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
         addresses: frozenset[Address] = frozenset(a for text in own if (a := parse_address(text)) is not None)
-        self.forwarder = Forwarder(self.targets, OwnerPolicy(), lambda: addresses, dial=dial or self.dial, **options)
+        owner = options.pop("owner", OwnerPolicy())
+        self.forwarder = Forwarder(self.targets, owner, lambda: addresses, dial=dial or self.dial, **options)
 
     async def dial(self, service: Service) -> asyncio.Transport:
         self.dialled.put_nowait(service)
         return await asyncio.shield(self.answer)
 
-    def configure(self, version: int = 1, **hosts: str) -> None:
+    def configure(self, version: int = 1, level: str = "enforced", **hosts: str) -> None:
+        """Services by id; those that begin with "link" are such as an address in a link made."""
         rows = [
-            {"id": ident, "slug": ident, "name": ident, "host": host, "port": 80, "protocol": "http", "tls": {}}
+            {
+                "id": ident, "slug": ident, "name": ident, "host": host, "port": 80, "protocol": "http", "tls": {},
+                "kind": "adhoc" if ident.startswith("link") else "lan",
+            }
             for ident, host in hosts.items()
-        ]
-        claims = {"device_id": "d1", "version": version, "lan": ["192.168.0.0/24"], "services": rows}
+        ]  # fmt: skip
+        claims = {"device_id": "d1", "version": version, "lan": ["192.168.0.0/24"], "services": rows, "level": level}
         self.targets.accept(Signer(KEY).config(claims), Verifier.of(KEY))
 
     def open(self, service_id: str, granted: tuple[str, ...] = ("hmi", "other")) -> FakeStream:
@@ -162,3 +169,52 @@ async def test_who_left_during_the_dial_gets_no_connection() -> None:
     target = Target()
     table.answer.set_result(target)
     await asyncio.wait_for(target.aborted.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    ("level", "owner", "host", "reason"),
+    [
+        ("enforced", "standard", "192.168.0.2", "level"),
+        ("ultra", "standard", "192.168.0.2", "level"),
+        ("high", "standard", "192.168.0.3", "host_not_listed"),
+        ("standard", "enforced", "192.168.0.2", "level"),
+        ("standard", "high", "192.168.0.3", "host_not_listed"),
+        ("standard", "standard", "192.168.1.3", "outside_lan"),
+        ("standard", "standard", "127.0.0.1", "loopback"),
+        ("standard", "standard", "169.254.169.254", "link_local"),
+        ("standard", "standard", "::ffff:127.0.0.1", "ipv4_in_ipv6"),
+        ("standard", "standard", "192.168.0.255", "broadcast"),
+        ("standard", "standard", "192.168.0.0", "this_network"),
+        ("standard", "standard", "192.168.0.1", "own_address"),
+        ("standard", "standard", "0x7f.1", "not_an_ip_address"),
+        ("standard", "standard", "2130706433", "not_an_ip_address"),
+        ("standard", "standard", "0177.0.0.1", "not_an_ip_address"),
+        ("standard", "standard", "fe80::1%eth0", "not_an_ip_address"),
+    ],
+)
+async def test_what_a_link_made_is_decided_here_again(level: str, owner: str, host: str, reason: str) -> None:
+    table = Table(own=("192.168.0.1",), owner=OwnerPolicy(level=owner))
+    table.configure(level=level, hmi="192.168.0.2", link=host)
+    assert await table.ended(table.open("link", ("link",))) == (StreamError.REFUSED, reason)
+    assert table.dialled.empty()
+
+
+async def test_what_a_link_made_opens_where_level_and_owner_allow_it() -> None:
+    table = Table(owner=OwnerPolicy(level="high"))
+    table.configure(level="standard", hmi="192.168.0.2", link="192.168.0.2")
+    table.open("link", ("link",))
+    assert (await asyncio.wait_for(table.dialled.get(), 5)).host == "192.168.0.2"
+
+
+async def test_an_answer_that_was_under_way_when_the_service_was_made_is_not_the_last_word() -> None:
+    looked = 0
+
+    async def refresh() -> None:
+        nonlocal looked
+        looked += 1
+        if looked == 2:
+            table.configure(hmi="192.168.0.2")
+
+    table = Table(refresh=refresh)
+    table.open("hmi")
+    assert (await asyncio.wait_for(table.dialled.get(), 5)).host == "192.168.0.2"

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.policy import ALWAYS_DENIED, OwnerPolicy, Rules, decide, in_ticket, parse_address, parse_networks
+from agent.policy import (
+    ALWAYS_DENIED,
+    OwnerPolicy,
+    Rules,
+    decide,
+    decide_unlisted,
+    in_ticket,
+    parse_address,
+    parse_networks,
+    strictest,
+)
 
 LAN = parse_networks(["192.168.0.0/24", "10.20.0.0/16", "fd12:3456::/64"])
 OWN = frozenset({ip_address("192.168.0.1"), ip_address("fd12:3456::1")})
@@ -166,3 +176,38 @@ def test_deny_all_but_is_never_left(number: int, length: int) -> None:
     only = IPv4Network((number, length), strict=False)
     decision = decide("192.168.0.10", 80, rules(only=(str(only),)))
     assert bool(decision) == (ip_address("192.168.0.10") in only)
+
+
+@pytest.mark.parametrize(
+    ("level", "owner", "host", "reason"),
+    [
+        ("standard", "standard", "192.168.0.10", "standard"),
+        ("standard", "standard", "192.168.0.99", "standard"),
+        ("high", "standard", "192.168.0.10", "high"),
+        ("high", "standard", "192.168.0.99", "host_not_listed"),
+        ("enforced", "standard", "192.168.0.10", "level"),
+        ("ultra", "standard", "192.168.0.10", "level"),
+        ("", "standard", "192.168.0.10", "level"),
+        ("wider-than-ever", "standard", "192.168.0.10", "level"),
+        ("standard", "high", "192.168.0.99", "host_not_listed"),
+        ("standard", "enforced", "192.168.0.10", "level"),
+        ("standard", "ultra", "192.168.0.10", "level"),
+        ("high", "enforced", "192.168.0.10", "level"),
+    ],
+)
+def test_what_nobody_listed_opens_by_level(level: str, owner: str, host: str, reason: str) -> None:
+    found = Rules(LAN, OwnerPolicy(level=owner), OWN, level)
+    decision = decide_unlisted(host, {"192.168.0.10"}, found)
+    assert (decision.reason, bool(decision)) == (reason, reason in ("standard", "high"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "8.8.8.8", "10.99.0.1", "192.168.0.010", "plc", "fe80::1%eth0", ""])
+def test_unlisted_means_inside_the_declared_lan_whatever_the_owner_allows_besides(host: str) -> None:
+    found = Rules(LAN, OwnerPolicy(parse_networks(["127.0.0.1", "8.8.8.8", "10.99.0.0/16"])), OWN, "standard")
+    assert decide_unlisted(host, {host}, found).reason == "outside_lan"
+
+
+def test_the_stricter_of_two_levels_counts() -> None:
+    assert strictest("standard", "high") == "high"
+    assert strictest("ultra", "standard", "enforced") == "ultra"
+    assert strictest("standard", "unheard-of") == "unheard-of"

@@ -53,9 +53,11 @@ def test_owner_policy(state: State) -> None:
     policy = OwnerPolicy(parse_networks(["127.0.80.10", "10.0.0.0/8"]), parse_networks(["10.0.0.1"]))
     state.save_owner(policy)
     assert state.owner() == policy
+    state.save_owner(OwnerPolicy(level="high"))
+    assert state.owner().level == "high"
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"allow": ["x"]}', '{"allow": 5}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"allow": ["x"]}', '{"allow": 5}', '{"level": "open"}', '{"level": 1}'])
 def test_a_damaged_policy_never_becomes_an_empty_one(state: State, text: str) -> None:
     state.save_owner(OwnerPolicy())
     (state.directory / "policy.json").write_text(text)

@@ -143,3 +143,21 @@ def test_any_claims_give_a_configuration_or_bad_input(claims: dict[str, Any]) ->
         parse(claims)
     except PanelgateError as error:
         assert error.code == "bad_config"  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed"), [("lan", True), ("agent", True), ("adhoc", False), ("later", False), (["lan"], False)]
+)
+def test_what_nobody_listed_is_told_apart(kind: Any, listed: bool) -> None:
+    row = {"id": "a", "slug": "a", "name": "A", "host": "192.168.0.2", "port": 80, "protocol": "http", "kind": kind}
+    found = parse({"device_id": "d1", "version": 1, "lan": [], "services": [row], "level": "high"})
+    assert found.services["a"].listed is listed
+    assert found.listed_hosts == ({"192.168.0.2"} if listed else set())
+    assert found.level == "high"
+
+
+@pytest.mark.parametrize(
+    ("given", "level"), [({}, "enforced"), ({"level": 5}, ""), ({"level": "standard"}, "standard")]
+)
+def test_a_level_that_is_none_opens_nothing(given: dict[str, Any], level: str) -> None:
+    assert parse({"device_id": "d1", "version": 1, "lan": [], "services": []} | given).level == level

@@ -41,6 +41,7 @@ class FakeDevice:
     services: list[dict[str, Any]] = field(default_factory=list)
     lan: list[str] = field(default_factory=list)
     version: int = 1
+    level: str = "enforced"
     relay_id: str | None = None
     revoked: bool = False
 
@@ -145,7 +146,7 @@ class FakeAccess:
 
     def config(self, device: FakeDevice) -> str:
         return self.signer.config(
-            {"device_id": device.id, "version": device.version, "lan": device.lan, "level": "enforced",
+            {"device_id": device.id, "version": device.version, "lan": device.lan, "level": device.level,
              "services": device.services}
         )  # fmt: skip
 

@@ -84,15 +84,48 @@ async def test_a_service_that_the_agent_does_not_have_is_unknown(site: Plant) ->
 
 
 async def test_a_service_made_a_moment_ago_is_fetched(site: Plant) -> None:
+    """And the next one right after it: whoever follows links makes a service with each."""
+    for name in ("new", "newer", "newest"):
+        site.device.services.append(site.row(name, site.HOST, site.target.port))
+        site.device.version += 1
+        circuit = await site.circuit()
+        browser = Browser()
+        circuit.open_stream(name, browser).write(b"hi")
+        await browser.until(lambda seen=browser: seen.received == b"hi")  # type: ignore[misc]
+        circuit.close()
+
+
+async def test_a_page_that_opens_many_connections_to_a_new_service_gets_them_all(site: Plant) -> None:
     assert site.agent is not None
-    site.agent._config_asked = -1000.0
     site.device.services.append(site.row("new", site.HOST, site.target.port))
     site.device.version += 1
     circuit = await site.circuit()
-    browser = Browser()
-    circuit.open_stream("new", browser).write(b"hi")
-    await browser.until(lambda: browser.received == b"hi")
+    site.agent._config_changed()  # the news of it comes at the same moment
+    browsers = [Browser() for _ in range(8)]
+    for browser in browsers:
+        circuit.open_stream("new", browser).write(b"hi")
+    for browser in browsers:
+        await browser.until(lambda seen=browser: seen.over.done() or seen.received == b"hi")  # type: ignore[misc]
+        assert browser.received == b"hi"
     circuit.close()
+
+
+async def test_a_service_that_a_link_made_opens_only_at_its_level(site: Plant) -> None:
+    site.device.services.append(site.row("link", site.HOST, site.target.port, kind="adhoc"))
+    for level, opens in (("enforced", False), ("standard", True), ("ultra", False), ("high", True)):
+        site.device.level = level
+        site.device.version += 1
+        assert site.agent is not None
+        await site.agent._fetch_config()
+        circuit = await site.circuit()
+        browser = Browser()
+        circuit.open_stream("link", browser).write(b"hi")
+        if opens:
+            await browser.until(lambda seen=browser: seen.received == b"hi")  # type: ignore[misc]
+        else:
+            reset = await browser.reset()
+            assert (reset.code, reset.text) == (StreamError.REFUSED, "level")
+        circuit.close()
 
 
 async def test_an_address_that_the_owner_did_not_allow_is_refused(site: Plant) -> None:
