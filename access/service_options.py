@@ -47,7 +47,10 @@ def check(unit: Unit, service: Service, given: Mapping[str, Any] | ServiceOption
 def _check_companions(unit: Unit, service: Service, options: ServiceOptions) -> None:
     if len(set(options.companions)) != len(options.companions):
         raise _bad("companions", "A companion is named twice.")
-    others = unit.all(Service, Service.device_id == service.device_id, Service.protocol.in_(WEB))
+    others = unit.all(
+        Service, Service.device_id == service.device_id, Service.protocol.in_(WEB),
+        Service.kind != "agent",  # a panel's pages have no business with the agent's own
+    )  # fmt: skip
     known = {other.slug for other in others} - {service.slug}
     for slug in options.companions:
         if slug not in known:

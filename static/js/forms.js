@@ -67,13 +67,16 @@ function protocols() {
     const show = (chosen) => {
       for (const part of form.querySelectorAll("[data-for]")) part.hidden = !part.dataset.for.split(" ").includes(chosen);
     };
+    // data-when="name value …": shown while one of the values is chosen there.
     const check = () => {
-      const chosen = form.querySelector("[name=tls_verify]:checked")?.value;
-      for (const part of form.querySelectorAll("[data-for-check]")) part.hidden = part.dataset.forCheck !== chosen;
+      for (const part of form.querySelectorAll("[data-when]")) {
+        const [name, ...values] = part.dataset.when.split(" ");
+        part.hidden = !values.includes(form.querySelector(`[name=${name}]:checked`)?.value);
+      }
     };
     const usual = [...form.querySelectorAll("[data-port]")].map((radio) => radio.dataset.port);
     form.addEventListener("change", (event) => {
-      if (event.target.name === "tls_verify") check();
+      check();
       if (event.target.name !== "protocol") return;
       if (port.value === "" || usual.includes(port.value)) port.value = event.target.dataset.port;
       show(event.target.value);

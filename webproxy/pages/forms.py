@@ -13,6 +13,7 @@ from panelgate.names import account_ok, slug_ok
 from webproxy.pages.words import sentence
 
 # What access demands as well; said here so that the form can say it beforehand.
+OPTION = "option_"  # before the names of options, which are also those of other fields
 PIN = re.compile(r"[0-9a-f]{64}")  # a certificate's SHA-256 as access keeps it
 PASSWORD_MIN = 10
 PASSWORD_MAX = 256
@@ -22,7 +23,7 @@ FIELDS = {
     "bad_account": "account", "weak_password": "password", "bad_lan": "lan", "host_not_ip": "host",
     "host_forbidden": "host", "host_outside_lan": "host", "bad_port": "port", "bad_path": "path",
     "bad_tls_pin": "tls_pin", "bad_password": "password", "label_taken": "slug", "bad_name": "name",
-    "bad_description": "description",
+    "bad_description": "description", "bad_tls_verify": "tls_verify",
 }  # fmt: skip
 
 
@@ -47,6 +48,9 @@ class Problems:
             raise error
         if error.code == "host_outside_lan":
             self.add("host", outside(error.facts))
+            return
+        if error.code == "bad_option":
+            self.add(OPTION + str(error.facts.get("option")), sentence(error.message))
             return
         self.add(FIELDS.get(error.code, ""), sentence(error.message))
 

@@ -6,9 +6,10 @@ from starlette.responses import Response
 
 from panelgate.errors import PanelgateError, Refused
 from panelgate.names import slugify
+from webproxy.pages import service_options
 from webproxy.pages.api import JSON
 from webproxy.pages.devices import load_managed
-from webproxy.pages.forms import PIN, Problems, check_host, check_port, check_slug
+from webproxy.pages.forms import OPTION, PIN, Problems, check_host, check_port, check_slug
 from webproxy.pages.machine import names
 from webproxy.pages.session import Visit, page
 
@@ -18,25 +19,24 @@ PROTOCOLS = (
 )  # fmt: skip
 CHECKS = (
     (
-        "none",
-        "Accept any certificate",
-        "The usual choice: panels make their own. Encrypted, but nothing proves that it is this panel.",
+        "pin",
+        "Only this panel's own certificate",
+        "The usual choice: you compare it once and trust it. When it changes, nobody gets through until you trust it.",
     ),
     (
         "ca",
         "Only one that an authority signed",
-        "For panels with a certificate from an authority that the agent's computer trusts, such as your company's.",
+        "For certificates of a public authority, or of your company's, made out to the panel's address.",
     ),
     (
-        "pin",
-        "Only the panel's present certificate",
-        "Known by its fingerprint. When the certificate changes, nobody gets through until it is entered anew.",
+        "none",
+        "Any certificate",
+        "The last resort, for panels that make a new one at each start.",
     ),
 )
 EMPTY: JSON = {
     "name": "", "slug": "", "protocol": "http", "host": "", "port": "80", "path": "/", "visible": True,
-    "tls_verify": "none",
-    "tls_pin": "", "has_password": False,
+    "tls_verify": "pin", "tls_pin": "", "has_password": False,
 }  # fmt: skip
 
 
@@ -61,36 +61,51 @@ def read(visit: Visit, problems: Problems, *, new: bool) -> tuple[JSON, JSON]:
     path = fields["path"] or "/"
     if not path.startswith("/") or any(ord(char) <= 32 for char in path):
         problems.add("path", "A start page begins with / and has no spaces.")
-    pin = fields["tls_pin"].replace(":", "").lower() or None
-    if fields["protocol"] == "https" and fields["tls_verify"] == "pin" and not (pin and PIN.fullmatch(pin)):
-        problems.add("tls_pin", "Give the SHA-256 fingerprint of the certificate: 64 digits and letters a to f.")
+    pin = fields["tls_pin"].replace(":", "").replace(" ", "").lower()
+    checked = fields["protocol"] == "https"
+    if checked and fields["tls_verify"] == "pin" and pin and not PIN.fullmatch(pin):
+        problems.add("tls_pin", "A SHA-256 fingerprint has 64 digits and letters a to f. Or leave it empty for now.")
     body: JSON = {
         "name": fields["name"], "protocol": fields["protocol"], "host": host, "port": port, "path": path,
         "visible": fields["visible"],
-        "tls_verify": fields["tls_verify"] or "none", "tls_pin": pin if fields["tls_verify"] == "pin" else None,
+        "tls_verify": (fields["tls_verify"] or "ca") if checked else "none",
+        "tls_pin": pin if checked and fields["tls_verify"] == "pin" else None,
     }  # fmt: skip
-    if form.get("forget_password") == "yes":
+    web = fields["protocol"] in service_options.WEB
+    if web:
+        fields["options"], body["options"] = service_options.read(form, visit.lists, problems)
+    else:
+        fields["options"], body["options"] = service_options.fields_of(None), {}
+    kind = "web_" if web else ""
+    if form.get(f"forget_{kind}password") == "yes":
         body["password"] = ""
-    elif form.get("password"):
-        body["password"] = form["password"]
+    elif form.get(f"{kind}password"):
+        body["password"] = form[f"{kind}password"]
     return fields, body | ({"slug": fields["slug"]} if new else {})
 
 
 def fields_of(service: JSON) -> JSON:
     """Return a service's fields as the form shows them."""
-    tls = service.get("tls") or {}
-    known = {
-        "tls_verify": service.get("tls_verify") or tls.get("verify") or "none",
-        "tls_pin": service.get("tls_pin") or tls.get("pin") or "",
-    }
+    known: JSON = {"options": service_options.fields_of(service.get("options"))}
+    if service["protocol"] != "https":
+        known["tls_verify"] = EMPTY["tls_verify"]  # for the day on which https is chosen
     return EMPTY | {name: service[name] for name in EMPTY if service.get(name) is not None} | known
 
 
 def _page(visit: Visit, device: JSON, service: JSON | None, fields: JSON, problems: Problems) -> Response:
     return visit.page(
         "serviceform.html", 422 if problems else 200, place="machines", device=device, service=service, fields=fields,
-        problems=problems.found, protocols=PROTOCOLS, checks=CHECKS, named=names(device),
+        problems=problems.found, protocols=PROTOCOLS, checks=CHECKS, named=names(device), words=service_options,
+        others=service_options.others(device, service), chosen=service_options.chosen(fields["options"]),
+        trouble=any(name.startswith(OPTION) and name != f"{OPTION}tls_ca" for name in problems.found),
     )  # fmt: skip
+
+
+def _done(visit: Visit, device: JSON, service_id: str | None, body: JSON, word: str) -> Response:
+    """On to the machine's page, or to the certificate when there is none to trust yet."""
+    if service_id and body["tls_verify"] == "pin" and not body["tls_pin"]:
+        return visit.go(f"/machines/{device['slug']}/services/{service_id}/certificate")
+    return visit.go(f"/machines/{device['slug']}?done={word}")
 
 
 @page()
@@ -98,16 +113,16 @@ async def add(visit: Visit) -> Response:
     """GET /machines/{slug}/services/new: the form. POST: add."""
     device = await load_managed(visit)
     problems = Problems()
-    fields = dict(EMPTY)
+    fields = EMPTY | {"options": service_options.fields_of(None)}
     if visit.request.method == "POST":
         fields, body = read(visit, problems, new=True)
         if not problems:
             try:
-                await visit.api.admin("POST", f"/devices/{device['id']}/services", body)
+                made = await visit.api.admin("POST", f"/devices/{device['id']}/services", body)
             except PanelgateError as error:
                 problems.take(error)
             else:
-                return visit.go(f"/machines/{device['slug']}?done=service-added")
+                return _done(visit, device, (made.get("service") or {}).get("id"), body, "service-added")
     return _page(visit, device, None, fields, problems)
 
 
@@ -136,7 +151,7 @@ async def change(visit: Visit) -> Response:
             except PanelgateError as error:
                 problems.take(error)
             else:
-                return visit.go(f"/machines/{device['slug']}?done=service-changed")
+                return _done(visit, device, service["id"], body, "service-changed")
     return _page(visit, device, service, fields, problems)
 
 

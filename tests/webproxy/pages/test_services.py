@@ -64,3 +64,31 @@ async def test_a_pin_with_colons_is_taken():
             **(GOOD | {"protocol": "https", "tls_verify": "pin", "tls_pin": pin}),
         )
         assert access.calls[-1][2]["tls_pin"] == "ab" * 32
+
+
+async def test_a_panel_without_a_trusted_certificate_leads_to_it():
+    access = FakeAccess()
+    form = GOOD | {"protocol": "https", "tls_verify": "pin", "option_cache": "yes"}
+    here = "/machines/press-4/services/press-4-drives"
+    async with browse(access) as client:
+        assert await moved(client, here, **form) == f"{here}/certificate"
+        body = access.calls[-1][2]
+        assert (body["tls_verify"], body["tls_pin"]) == ("pin", "")  # what was pinned before is not kept by silence
+        assert await moved(client, here, **form, tls_pin="ab" * 32) == "/machines/press-4?done=service-changed"
+        assert await moved(client, here, **(form | {"tls_verify": "ca"})) == "/machines/press-4?done=service-changed"
+        assert access.calls[-1][2]["tls_pin"] is None
+
+
+async def test_accepting_any_certificate_is_warned_of():
+    access = FakeAccess()
+    services = {one["slug"]: one for found in access.devices for one in found["services"]}
+    services["drives"] |= {"tls_verify": "none"}
+    async with browse(access) as client:
+        form = await page(client, "/machines/press-4/services/press-4-drives")
+        assert form.all("div", **{"data-when": "tls_verify none"})
+        assert "Any certificate is accepted" in (await page(client, "/machines/press-4")).words
+        services["drives"] |= {"tls_verify": "pin", "tls_pin": None}
+        assert "No certificate is trusted yet" in (await page(client, "/machines/press-4")).words
+        for found in access.devices:
+            found["may"] = ["see", "watch", "operate"]
+        assert "certificate" not in (await page(client, "/machines/press-4")).words
