@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from panelgate.errors import PanelgateError
 from panelgate.frames import StreamError
 from panelgate.log import get_logger
-from panelgate.response import CHUNKED, CLOSE, LENGTH, BadResponse, ResponseHead
+from panelgate.response import CHUNKED, CLOSE, LENGTH, NONE, BadResponse, ResponseHead
 from panelgate.tasks import spawn
 from webproxy.forward import problems
+from webproxy.forward.bodies import BadBody, BodyFilter, filter_of
 from webproxy.forward.headers import request_bytes, response_lines
 from webproxy.forward.problems import Problem
 from webproxy.forward.redirects import RedirectRefused
@@ -27,6 +28,7 @@ RETRIES = 1  # a GET without any answer is asked again: a kept connection may ha
 _RESET_BY_LOSS = (StreamError.CLOSED, StreamError.PEER_RESET)
 # The circuit's ticket may be older than the service.
 _NOT_DIALLED = (StreamError.REFUSED, StreamError.UNKNOWN_SERVICE)
+_UNKNOWN = (CHUNKED, CLOSE)
 _NO_LENGTH = frozenset({204, 304})
 log = get_logger(__name__)
 
@@ -35,7 +37,8 @@ class Exchange:
     """One request of a browser. It ends exactly once: by `_finish`, `fail`, `abandon` or `cut`."""
 
     __slots__ = (
-        "_anew", "_chunk", "_complete", "_connection", "_early", "_early_size", "_holding", "_retries", "cookie",
+        "_anew", "_chunk", "_complete", "_connection", "_early", "_early_size", "_filter", "_holding", "_retries",
+        "cookie",
         "front", "head", "request", "responded", "upstream", "visit",
     )  # fmt: skip
     is_tunnel = False
@@ -52,6 +55,7 @@ class Exchange:
         self._connection: Connection = None  # type: ignore[assignment]  # set by dispatch
         self._anew = False  # whether a new circuit was asked for already
         self._chunk = False
+        self._filter: BodyFilter | None = None  # what the body passes through, when addresses in it are replaced
         self._complete = not head.has_body
         self._early: list[bytes] = []
         self._early_size = 0
@@ -67,12 +71,12 @@ class Exchange:
             return
         self.visit = visit
         prepared = self.head.prepared
-        if prepared is not None and prepared[0] is visit and prepared[1] is cookie:
+        if prepared is not None and prepared[0] is visit.rules and prepared[1] is cookie:
             self.request = prepared[2]
         else:
             client = front.client_address() if visit.rules.options.forwarded else ""
             self.request = request_bytes(visit.rules, self.head, cookie, websocket=self.websocket, client=client)
-            self.head.prepared = (visit, cookie, self.request)
+            self.head.prepared = (visit.rules, cookie, self.request)
         circuit = front.web.circuits.current(visit.session)
         if circuit is None:
             self.circuit_lost()
@@ -174,6 +178,9 @@ class Exchange:
 
     def hold_device(self, hold: bool) -> None:
         """Stop or go on reading from the device: the browser is slow."""
+        if not hold and self._filter is not None:
+            self._drain(self._filter)
+            hold = self.front is None or self.front.write_paused
         if self.upstream is not None:
             if hold:
                 self.upstream.stream.pause_reading()
@@ -203,6 +210,8 @@ class Exchange:
             if head is None:
                 return
             self._respond(head, body, done=reader.done)
+        elif self._filter is not None:
+            self._filter.feed(body, last=reader.done)
         elif self._chunk:
             if body:
                 front.transport.write(b"%x\r\n%b\r\n%b" % (len(body), body, b"0\r\n\r\n" if reader.done else b""))
@@ -210,7 +219,32 @@ class Exchange:
                 front.transport.write(b"0\r\n\r\n")
         elif body:
             front.transport.write(body)
-        if reader.done:
+        self._go_on(done=reader.done)
+
+    def _go_on(self, *, done: bool) -> None:
+        """After a piece of the body: what waits in the filter goes out, and after the last one that's all."""
+        if self._filter is not None:
+            self._drain(self._filter)
+        elif done:
+            self._finish()
+
+    def _drain(self, body: BodyFilter) -> None:
+        """Write what the filter has, as far as the browser takes it."""
+        front = self.front
+        try:
+            while front is not None and not front.write_paused and not body.done:
+                piece = body.take()
+                if piece:
+                    front.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunk else piece)
+                elif not body.done:
+                    return
+        except BadBody as error:
+            self._bad(str(error))
+            return
+        if body.done and front is not None:
+            if self._chunk:
+                front.transport.write(b"0\r\n\r\n")
+            self._filter = None
             self._finish()
 
     def _respond(self, head: ResponseHead, body: bytes, *, done: bool) -> None:
@@ -218,20 +252,27 @@ class Exchange:
         front = self.front
         if front is None:
             return
-        visit, prepared = self.visit, head.prepared
-        if prepared is None or prepared[0] is not visit:
-            try:
-                joined = b"".join(response_lines(visit.rules, head, visit.cookie_names))
-            except RedirectRefused as refused:
-                self.fail(problems.redirected(refused.address))
-                return
-            prepared = head.prepared = (visit, joined)
+        visit, prepared, framing, length = self.visit, head.prepared, head.framing, head.length
+        rules = visit.rules
+        try:
+            if rules.rewrite and visit.rewrites(head):
+                prepared = (rules, b"".join(response_lines(rules, head, visit.cookie_names, rewritten=True)))
+                framing, length, body = self._rewrite(head, body, done=done)
+                done = self._filter is None
+            elif prepared is None or prepared[0] is not rules:
+                prepared = head.prepared = (rules, b"".join(response_lines(rules, head, visit.cookie_names)))
+        except RedirectRefused as refused:
+            self.fail(problems.redirected(refused.address))
+            return
+        except BadBody as error:
+            self._bad(str(error))
+            return
         lines = [prepared[1]]
-        self.responded = True
         tail = body
-        if head.framing == LENGTH:
-            lines.append(b"Content-Length: %d\r\n" % head.length)
-        elif head.framing == CHUNKED or head.framing == CLOSE:
+        self.responded = True
+        if framing == LENGTH:
+            lines.append(b"Content-Length: %d\r\n" % length)
+        elif framing in _UNKNOWN:
             if done:
                 lines.append(b"Content-Length: %d\r\n" % len(body))
             elif self.head.version == "1.1":
@@ -240,8 +281,8 @@ class Exchange:
                 tail = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             else:
                 front.close_after()
-        elif head.status not in _NO_LENGTH and head.length >= 0:
-            lines.append(b"Content-Length: %d\r\n" % head.length)
+        elif head.status not in _NO_LENGTH and length >= 0:
+            lines.append(b"Content-Length: %d\r\n" % length)
         if not self._complete or self.websocket:
             # The device answered before the whole body came, or an upgrade was refused: what follows can't be read.
             front.close_after()
@@ -252,6 +293,15 @@ class Exchange:
         front.transport.write(
             b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (head.status, head.reason, b"".join(lines), tail)
         )  # fmt: skip
+
+    def _rewrite(self, head: ResponseHead, data: bytes, *, done: bool) -> tuple[int, int, bytes]:
+        """Let the body pass through a filter: framing, length, and what can be sent at once. BadBody as it says."""
+        if head.framing == NONE:
+            return NONE, -1, data
+        body = filter_of(self.visit.rules.addresses, head)
+        first = body.begin(data, last=done)
+        self._filter = None if body.done else body
+        return CHUNKED, -1, first
 
     def _finish(self) -> None:
         """The response is complete."""
@@ -273,17 +323,19 @@ class Exchange:
         """The stream has ended, by the device (None) or by the agent or a lost circuit (`exc`)."""
         self.upstream = None
         reader = upstream.reader
-        if self.front is None:
-            return
+        if self.front is None or (reader.done and self._filter is not None):
+            return  # in the second case the body is here, and goes out as the browser takes it
         if getattr(exc, "code", None) is None and (reader.head is not None or reader.started):
             try:
                 reader.eof()
             except BadResponse as error:
                 self._bad(str(error))
                 return
-            if self._chunk:
+            if self._filter is not None:
+                self._filter.feed(b"", last=True)
+            elif self._chunk:
                 self.front.transport.write(b"0\r\n\r\n")
-            self._finish()
+            self._go_on(done=True)
             return
         if self.responded or reader.started:
             self._bad("closed before the end of the answer")

@@ -6,17 +6,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from panelgate.log import get_logger
 from panelgate.names import Sites
 from panelgate.options import ServiceOptions
 from webproxy.connections import Connection, Connections
+from webproxy.forward.bodies import coding_of, is_text
 from webproxy.forward.pool import Pool
 from webproxy.forward.rules import Rules
 
 if TYPE_CHECKING:
+    from panelgate.response import ResponseHead
     from webproxy.sessions import ServiceSession
 
 SOCKETS_LIMIT = 32  # WebSockets and viewers at once in one visit: HMIs use one or two a page
 VISITS_LIMIT = 20_000  # visits kept; about 4 kB each without traffic
+
+log = get_logger(__name__)
 
 
 class Socket(Protocol):
@@ -32,7 +37,7 @@ class Visit:
 
     __slots__ = (
         "_connections", "alive", "companions", "connection", "cookie_names", "label", "pool", "row", "rules",
-        "session", "sockets", "token", "used",
+        "session", "sockets", "token", "used", "warned",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +54,7 @@ class Visit:
         self.sockets: set[Socket] = set()
         self.alive = True
         self.used = 0.0
+        self.warned = False  # of a coding that can't be read
         self._connections = connections
         self.row = row  # of the sibling, when this is a companion's part of another visit
         self.companions: dict[str, Visit] = {}
@@ -72,6 +78,18 @@ class Visit:
         rules = self.rules.for_companion(slug, lan_origin(row), options)
         made = self.companions[slug] = Visit(session, self.token, rules, self._connections, row)
         return made
+
+    def rewrites(self, head: ResponseHead) -> bool:
+        """Whether addresses in this response's body are to be replaced."""
+        if not is_text(head):
+            return False
+        if coding_of(head) is None:
+            if not self.warned:
+                self.warned = True
+                coding = b",".join(head.values(b"content-encoding"))[:40].decode("latin-1")
+                log.warning("text not rewritten", coding=coding, label=self.label, session_id=self.session.session_id)
+            return False
+        return True
 
     def still(self) -> None:
         """Siblings changed: companions that are not what they were end, and begin anew when they are asked for."""

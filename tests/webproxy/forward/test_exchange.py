@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import os
+import zlib
 
 import pytest
 
@@ -251,3 +254,116 @@ async def test_a_command_with_a_body_is_not_sent_half_to_a_new_circuit() -> None
         ask = front.head("POST", Origin=front.origin, Content_Length="2") + b"on"
         assert (await front.ask(ask)).status == 502
         assert len(front.circuits) == 1
+
+
+REWRITE = {"options": {"rewrite": True}}
+PAGE = b"<a href='http://10.0.0.5/x'>x</a>"
+
+
+def answer_with(body: bytes, *lines: str, framing: str = "length") -> bytes:
+    head = ["HTTP/1.1 200 OK", "Content-Type: text/html", 'ETag: "a"', *lines]
+    if framing == "length":
+        head.append(f"Content-Length: {len(body)}")
+    elif framing == "chunked":
+        head.append("Transfer-Encoding: chunked")
+        body = b"".join(b"1\r\n%b\r\n" % body[at : at + 1] for at in range(len(body))) + b"0\r\n\r\n"
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("coding", ["identity", "gzip", "deflate"])
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_addresses_in_pages_are_replaced_however_they_come(framing: str, coding: str, version: str) -> None:
+    packed = {"identity": PAGE, "gzip": gzip.compress(PAGE), "deflate": zlib.compress(PAGE)}[coding]
+    lines = [] if coding == "identity" else [f"Content-Encoding: {coding}"]
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await front.device.head(reader)
+            whole = answer_with(packed, *lines, framing=framing)
+            for at in range(0, len(whole), 50):
+                writer.write(whole[at : at + 50])
+                await asyncio.sleep(0)
+            if framing == "close":
+                return
+
+    async with running(Device(handler=handler), session=REWRITE) as front:
+        raw = await front.connect()
+        for _ in range(2 if version == "1.1" else 1):
+            head = front.head(Accept_Encoding="gzip, br").replace(b"HTTP/1.1", b"HTTP/" + version.encode())
+            answer = await raw.ask(head)
+            assert answer.body == PAGE.replace(b"http://10.0.0.5", front.origin.encode())
+            assert answer.value("content-encoding") is None
+            assert str(answer.value("etag")).startswith('W/"pg-')
+        assert b"Accept-Encoding: gzip\r\n" in front.device.heads[0]
+
+
+async def test_pictures_and_what_can_not_be_read_pass_as_they_are() -> None:
+    async with running(Device(answer_with(PAGE, "Content-Encoding: br")), session=REWRITE) as front:
+        for _ in range(2):
+            answer = await front.ask(front.head())
+            assert (answer.body, answer.value("etag"), answer.value("content-encoding")) == (PAGE, '"a"', "br")
+
+
+async def test_heads_of_pages_tell_no_wrong_length() -> None:
+    async with running(Device(answer_with(b"").replace(b"Length: 0", b"Length: 33")), session=REWRITE) as front:
+        raw = await front.connect()
+        answer = await raw.ask(front.head("HEAD"))
+        assert (answer.status, answer.value("content-length")) == (200, None)
+
+
+async def test_a_rewritten_page_is_asked_about_with_the_devices_own_tag() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await front.device.head(reader)
+            fresh = b'If-None-Match: "a"' in head
+            writer.write(b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n' if fresh else answer_with(PAGE))
+
+    async with running(Device(handler=handler), session=REWRITE) as front:
+        raw = await front.connect()
+        tag = (await raw.ask(front.head())).value("etag")
+        assert tag is not None
+        assert (await raw.ask(front.head(If_None_Match=tag))).status == 304
+        assert (await raw.ask(front.head(If_None_Match='W/"pg-00000000s-a"'))).status == 200
+
+
+async def test_a_page_that_is_not_compressed_as_it_says_is_an_error_with_a_reason() -> None:
+    async with running(Device(answer_with(PAGE, "Content-Encoding: gzip")), session=REWRITE) as front:
+        answer = await front.ask(front.head(Accept="text/html"))
+        assert answer.status == 502
+        assert b"not compressed" in answer.body
+    whole = gzip.compress(os.urandom(200_000))
+    async with running(Device(answer_with(whole[:-9], "Content-Encoding: gzip")), session=REWRITE) as front:
+        raw = await front.connect()
+        raw.send(front.head())
+        assert not (await raw.end()).endswith(b"0\r\n\r\n")
+
+
+async def test_a_bomb_waits_for_the_browser() -> None:
+    bomb = gzip.compress(b" " * 60_000_000)
+    async with running(Device(answer_with(bomb, "Content-Encoding: gzip")), session=REWRITE) as front:
+        raw = await front.connect()
+        raw.send(front.head())
+        await until(lambda: [one for one in front.fronts if one.write_paused])
+        transport = next(iter(front.fronts)).transport
+        assert transport.get_write_buffer_size() < 1_000_000
+        async with asyncio.timeout(60):
+            await raw.reader.readuntil(b"\r\n\r\n")
+            total = 0
+            while size := int(await raw.reader.readline(), 16):
+                await raw.reader.readexactly(size + 2)
+                total += size
+        assert total == 60_000_000
+
+
+async def test_events_are_not_held_back_by_rewriting() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: http://10.0.0.5/1\n\n")
+        await reader.readexactly(1)
+
+    async with running(Device(handler=handler), session=REWRITE) as front:
+        raw = await front.connect()
+        raw.send(front.head())
+        async with asyncio.timeout(5):
+            assert front.origin.encode() in await raw.reader.readuntil(b"/1\n\n")
