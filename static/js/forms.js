@@ -55,6 +55,8 @@ function fragments() {
   for (const form of document.querySelectorAll("form[data-keep-hash]")) {
     const next = form.elements.namedItem("next");
     if (next && !next.value.includes("#")) next.value += hash;
+    // A form without one leads on by itself: browsers carry its address's fragment through the redirects.
+    if (!next && !form.action.includes("#")) form.action += hash;
   }
   for (const link of document.querySelectorAll("a[data-hash-link]")) {
     if (!decodeURIComponent(link.search).includes("#")) link.search += encodeURIComponent(hash);

@@ -167,6 +167,7 @@ class FakeAccess:
         self.setup_needed = setup_needed
         self.role = role
         self.signup = False
+        self.full = False  # no room for another address of a link
         self.fail: Exception | None = None
         self.calls: list[tuple[str, str, Any]] = []
         self.stages = {"full-token": "full", "factor-token": "factor", "enrol-token": "enrol"}
@@ -322,6 +323,8 @@ class FakeAccess:
                 return found | {
                     "description": "Hydraulic press, control cabinet K7.\nPanel replaced in March.",
                     "lan": ["192.168.0.0/24"],
+                    "level": found.get("level", "enforced"),
+                    "adhoc_used": {one["id"]: iso(hours=2) for one in found["services"] if one["kind"] == "adhoc"},
                     "agent": None if never else agent,
                     "recent": [] if never else recent,
                 }
@@ -383,14 +386,36 @@ class FakeAccess:
     def _resolve(self, body: JSON) -> JSON:
         if body["account"] != ACCOUNT["slug"]:
             raise Refused("not_found", status=404)
-        found = self._device(body["device"])
+        found = next((d for d in self.devices if d["name"] in (body["device"], *body.get("names", ()))), None)
+        found = found or self._device(body["device"])
         if "service" in body or "ip" in body:
             for one in found["services"]:
                 port = body.get("port") or 80
                 if one["slug"] == body.get("service") or (one["host"], one["port"]) == (body.get("ip"), port):
                     return {"host_label": one["host_label"], "device": found, "service": one}
+            if "ip" in body:
+                return self._unlisted(found, body)
             raise Refused("not_found", status=404)
         return {"host_label": None, "device": found, "service": None}
+
+    def _unlisted(self, found: JSON, body: JSON) -> JSON:
+        """An address that no service has; 192.168.0.* is the LAN."""
+        ip, port = body["ip"], body.get("port") or 80
+        nothing = {"host_label": None, "device": found, "service": None}
+        level = found.get("level", "enforced")
+        if level != "standard" or not ip.startswith("192.168.0."):
+            if self.role != "administrator" or ip == "169.254.169.254":
+                raise Refused("not_found", status=404)
+            reason = "level" if ip.startswith("192.168.0.") else "host_outside_lan"
+            return nothing | {"missing": {"ip": ip, "port": port, "reason": reason, "level": level}}
+        if not body.get("open"):
+            return nothing | {"offer": {"ip": ip, "port": port, "protocol": "https" if port == 443 else "http"}}
+        if self.full:
+            raise Refused("too_many_addresses", status=429)
+        slug = f"ip-{ip.replace('.', '-')}-{port}"
+        made = service(found["slug"], slug, f"{ip}:{port}", port, "http", ip, visible=False, kind="adhoc")
+        found["services"].append(made)
+        return {"host_label": made["host_label"], "device": found, "service": made}
 
     # ----- administration
 

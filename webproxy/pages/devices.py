@@ -9,7 +9,7 @@ from panelgate.names import slugify
 from webproxy.pages.api import JSON
 from webproxy.pages.forms import Problems, check_slug, read_networks
 from webproxy.pages.keys import show_key
-from webproxy.pages.machine import load, names
+from webproxy.pages.machine import LEVELS, load, names
 from webproxy.pages.session import Visit, page
 
 FIELDS = ("name", "slug", "site", "description", "lan")
@@ -25,14 +25,19 @@ def read(visit: Visit, problems: Problems, *, new: bool) -> tuple[dict[str, str]
         check_slug(problems, "slug", fields["slug"])
     networks = read_networks(problems, "lan", fields["lan"])
     body: JSON = {name: fields[name] for name in ("name", "site", "description")} | {"lan": networks}
-    return fields, body | ({"slug": fields["slug"]} if new else {})
+    if new:
+        return fields, body | {"slug": fields["slug"]}
+    fields["level"] = visit.form.get("level", "")
+    if fields["level"] not in {"", *(level for level, _, _ in LEVELS)}:
+        problems.add("level", "Choose a firewall level.")
+    return fields, body | ({"level": fields["level"]} if fields["level"] else {})
 
 
 def fields_of(device: JSON) -> dict[str, str]:
     """Return a machine's fields as the form shows them."""
     lan = device.get("lan") or []
     return {
-        **{name: str(device.get(name) or "") for name in FIELDS},
+        **{name: str(device.get(name) or "") for name in (*FIELDS, "level")},
         "lan": lan if isinstance(lan, str) else ", ".join(lan),
     }
 
@@ -92,6 +97,7 @@ async def change(visit: Visit) -> Response:
         fields=fields,
         problems=problems.found,
         device=device,
+        levels=LEVELS,
         named=names(device),
     )
 

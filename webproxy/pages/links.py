@@ -2,7 +2,7 @@
 
 /{account}/{device}
 /{account}/{device}/{service}[/path?query]
-/{account}/{device}/proxy/{ip}[:{port}]/{path}
+/{account}/{device}/proxy/{ip}[:{port}]/{path}      as M2Web's bookmarks have it, with the device's name for its slug
 /launch?host=...&n=...&state=...
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote, unquote_plus, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from panelgate.errors import Refused
 from panelgate.names import Sites, slug_ok
 from webproxy import leads
+from webproxy.pages import unlisted
 from webproxy.pages.api import JSON
 from webproxy.pages.problem import not_found, portal_problem
 from webproxy.pages.session import Visit, page
@@ -26,12 +27,17 @@ from webproxy.pages.session import Visit, page
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MARK = re.compile(r"[0-9a-f]{32}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_AUTHORITY = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[0-9.]+))(?::(?P<port>[0-9]{1,5}))?")
 PROXY = "proxy"
+NAME_LIMIT = 100  # characters; no machine's name is longer
 
 
 @dataclass(frozen=True)
 class DeepLink:
-    """A deep link taken apart; `path` is as it was asked for, still percent-encoded, "" when the link names none."""
+    """A deep link taken apart; `path` is as it was asked for, still percent-encoded, "" when the link names none.
+
+    `names` are further readings of the device's part.
+    """
 
     account: str
     device: str
@@ -39,11 +45,14 @@ class DeepLink:
     ip: str | None = None
     port: int | None = None
     path: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def question(self) -> JSON:
         """The body of the call that resolves it."""
         wanted: JSON = {"account": self.account, "device": self.device}
+        if self.names:
+            wanted["names"] = list(self.names)
         if self.ip is not None:
             return wanted | {"ip": self.ip} | ({"port": self.port} if self.port else {})
         return wanted | ({"service": self.service} if self.service else {})
@@ -54,28 +63,49 @@ def parse(raw_path: str) -> DeepLink | None:
     words = raw_path.split("/", 3)[1:]
     if len(words) < 2:
         return None
-    account, device = words[0].lower(), words[1].lower()
-    if not (slug_ok(account) and slug_ok(device)):
+    account, device, names = unquote(words[0]), *_device(words[1])
+    if not (_named(account) and all(_named(name) for name in (device, *names))):
         return None
+    account = account.lower() if slug_ok(account.lower()) else account
     rest = words[2] if len(words) > 2 else ""
     if not rest:
-        return DeepLink(account, device)
+        return DeepLink(account, device, names=names)
     service, slash, path = rest.partition("/")
     if service == PROXY and slash:
         target, slash, path = path.partition("/")
-        return _proxy(account, device, target, slash + path)
-    return DeepLink(account, device, service.lower(), path=slash + path) if slug_ok(service.lower()) else None
+        address = _address(unquote(target))
+        return address and DeepLink(account, device, None, *address, slash + path, names)
+    if not slug_ok(service.lower()):
+        return None  # the machine's own pages, as M2Web has them: /usr/..., /rcgi.bin/...
+    return DeepLink(account, device, service.lower(), path=slash + path, names=names)
 
 
-def _proxy(account: str, device: str, target: str, path: str) -> DeepLink | None:
-    host, colon, port = unquote(target).partition(":")
+def _named(text: str) -> bool:
+    return 0 < len(text) <= NAME_LIMIT and text not in {".", ".."} and text.isprintable()
+
+
+def _device(segment: str) -> tuple[str, tuple[str, ...]]:
+    """The device's part of a path: (slug or name, other readings); M2Web writes a space as "+", browsers as "%20"."""
+    plain = unquote(segment)
+    if slug_ok(plain.lower()):
+        plain = plain.lower()
+    formed = unquote_plus(segment)
+    return plain, (formed,) if "+" in segment else ()
+
+
+def _address(text: str) -> tuple[str, int | None] | None:
+    """An IP literal with or without port: (its canonical form, port); None for everything else, zones included."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        return None
+    host, port = found["six"] or found["four"], found["port"]
     try:
         ip = str(ip_address(host))
     except ValueError:
         return None
-    if colon and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+    if port is not None and not 1 <= int(port) <= 65535:
         return None
-    return DeepLink(account, device, ip=ip, port=int(port) if colon else None, path=path)
+    return ip, int(port) if port else None
 
 
 def raw_path(request: Request) -> str:
@@ -90,12 +120,14 @@ def target(sites: Sites, found: JSON, path: str, query: str) -> str:
     start = (found.get("service") or {}).get("path") or "/"
     if path in {"", "/"} and not query:
         path = start if start.startswith("/") else f"/{start}"
+    # No panel's own page leads to "//x", which is another host's address wherever it is taken for a reference.
+    path = re.sub(r"^/{2,}", "/", path)
     return sites.service_origin(found["host_label"]) + (path or "/") + (f"?{query}" if query else "")
 
 
 def _led(visit: Visit, label: str, address: str) -> Response:
     """Redirect to a service's origin; a person's own doing is marked, so that he isn't asked once more."""
-    response = visit.go(address)
+    response = _exactly(address)
     path = address.removeprefix(visit.web.sites.service_origin(label))
     if "?" in path and visit.request.headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
         name = leads.COOKIE_PREFIX + leads.mark_of(label, path.encode("latin-1", "replace"))
@@ -103,19 +135,55 @@ def _led(visit: Visit, label: str, address: str) -> Response:
     return response
 
 
+def _exactly(address: str) -> Response:
+    """Redirect to an address as it is: Starlette's own redirect writes some characters anew."""
+    return Response(status_code=303, headers={"location": address})
+
+
 @page()
-async def deep_link(visit: Visit) -> Response:
-    """GET a deep link: to the panel, or to the machine's page when the link leaves a choice."""
-    wanted = parse(raw_path(visit.request))
+async def _open(visit: Visit) -> Response:
+    request = visit.request
+    wanted = parse(raw_path(request))
     if wanted is None:
         return not_found()
-    found = await visit.api.portal("POST", "/resolve", wanted.question)
-    query = visit.request.scope.get("query_string", b"").decode("latin-1")
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    target_asked = _asked_for(request)
+    question = wanted.question
+    if wanted.ip is not None and unlisted.asked(request, target_asked):
+        question["open"] = True
+    try:
+        found = await visit.api.portal("POST", "/resolve", question)
+    except Refused as error:
+        if error.code in unlisted.LIMITS:
+            return unlisted.too_many()
+        raise
     if wanted.service is None and wanted.ip is None:
         return visit.go(_only_panel(visit, found) or f"/machines/{found['device']['slug']}")
+    if found.get("offer"):
+        return unlisted.confirm(visit, found["device"], found["offer"], target_asked)
+    if found.get("missing"):
+        return unlisted.missing(visit, found["device"], found["missing"], wanted.path, query)
     if not found.get("service"):
         return not_found()
     return _led(visit, found["host_label"], target(visit.web.sites, found, wanted.path, query))
+
+
+def _asked_for(request: Request) -> str:
+    """Path and query as the browser sent them."""
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    return raw_path(request) + (f"?{query}" if query else "")
+
+
+async def deep_link(request: Request) -> Response:
+    """GET a deep link: to the panel, or to the machine's page when the link leaves a choice.
+
+    POST: the person confirms that an address which nobody listed is opened.
+    """
+    response = await _open(request)
+    wanted = parse(raw_path(request))
+    if wanted is not None and wanted.ip is not None:
+        unlisted.remember(request, _asked_for(request), response)
+    return response
 
 
 def _only_panel(visit: Visit, found: JSON) -> str | None:

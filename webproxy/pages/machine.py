@@ -8,6 +8,19 @@ from webproxy.pages.api import JSON
 from webproxy.pages.safety import with_next
 from webproxy.pages.session import Visit, page
 
+# Each firewall level with its name and one sentence.
+LEVELS = (
+    ("standard", "Standard", "Links may open any address in the machine's network."),
+    ("high", "High", "Links may open other ports of addresses that have a listed panel."),
+    ("enforced", "Enforced", "Only listed panels open. This is the usual level."),
+    ("ultra", "Ultra", "Only listed panels open, and the agent's own pages only for those who manage the machine."),
+)  # fmt: skip
+
+
+def level_word(device: JSON) -> str:
+    """Return the name of the machine's firewall level."""
+    return next((word for level, word, _ in LEVELS if level == device.get("level")), "")
+
 
 def deep_link(account: str, device: str, service: str | None = None) -> str:
     """Return the path of a deep link."""
@@ -17,7 +30,15 @@ def deep_link(account: str, device: str, service: str | None = None) -> str:
 def grouped(device: JSON, *, manage: bool) -> tuple[list[JSON], list[JSON]]:
     """Return the services of the LAN and those of the agent itself; hidden ones only for those who manage them."""
     seen = [service for service in device.get("services", []) if manage or service.get("visible", True)]
+    seen = [service for service in seen if service.get("kind") != "adhoc"]
     return [s for s in seen if s.get("kind") != "agent"], [s for s in seen if s.get("kind") == "agent"]
+
+
+def opened_by_links(device: JSON) -> list[JSON]:
+    """Return the services that addresses in links made, with `used` (when last), for those who manage the machine."""
+    used = device.get("adhoc_used") or {}
+    made = [service for service in device.get("services", []) if service.get("kind") == "adhoc"]
+    return [{**service, "used": used.get(service["id"])} for service in made]
 
 
 def names(device: JSON | None) -> dict[str, str]:
@@ -43,4 +64,5 @@ async def machine(visit: Visit) -> Response:
         open=device.get("open") or [], recent=device.get("recent") or [], agent=device.get("agent") or {},
         deep_link=deep_link, link=visit.web.sites.portal_origin + deep_link(account, device["slug"]),
         with_next=with_next, named=names(device),
+        by_links=opened_by_links(device), level=level_word(device),
     )  # fmt: skip

@@ -72,6 +72,7 @@ routes: list[BaseRoute] = [
     _form("/machines/{slug}/services/new", services.add),
     _form("/machines/{slug}/services/{id}", services.change),
     _act("/machines/{slug}/services/{id}/remove", services.remove),
+    _act("/machines/{slug}/services/{id}/keep", services.keep),
     _form("/machines/{slug}/services/{id}/certificate", certificate.certificate),
     _get("/activity", activity.now),
     _get("/activity/history", activity.history),
@@ -90,6 +91,6 @@ routes: list[BaseRoute] = [
     _act("/settings/recovery-codes", settings.recovery_codes),
     _act("/settings/account", settings.account),
     _get("/{account}/{device}", links.deep_link),
-    _get("/{account}/{device}/{rest:path}", links.deep_link),
+    _form("/{account}/{device}/{rest:path}", links.deep_link),
     Route("/{unknown:path}", _unknown, methods=["GET", "HEAD"], middleware=_HEADERS),
 ]

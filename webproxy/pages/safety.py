@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, quote, urlsplit
 
-from panelgate.names import RESERVED_ACCOUNTS
+from panelgate.names import account_ok
 
 # A longer one is no deep link that a person was given; browsers and proxies cut addresses near 8 KiB.
 MAX_NEXT = 4096
@@ -51,4 +51,5 @@ def account_of(onward: str) -> str:
         # A label too long for DNS carries hashes instead of names (panelgate.names.host_label).
         hashed = len(pieces) == 3 and len(pieces[2]) == 9 and pieces[2].startswith("h")
         return pieces[2] if len(pieces) == 3 and not hashed else ""
-    return words[0] if len(words) >= 2 and words[1] and words[0] not in RESERVED_ACCOUNTS else ""
+    account = words[0].lower()
+    return account if len(words) >= 2 and words[1] and account_ok(account) else ""

@@ -108,12 +108,20 @@ def _done(visit: Visit, device: JSON, service_id: str | None, body: JSON, word: 
     return visit.go(f"/machines/{device['slug']}?done={word}")
 
 
+def prefilled(visit: Visit) -> JSON:
+    """Return the fields of an empty form, with what the address names: a link to a place that nobody listed."""
+    given = {name: visit.request.query_params.get(name, "")[:500] for name in ("host", "port", "path")}
+    fields = EMPTY | {name: value for name, value in given.items() if value}
+    kinds = {"443": "https", "8443": "https", "3389": "rdp"} | {str(port): "vnc" for port in range(5900, 5910)}
+    return fields | {"protocol": kinds.get(fields["port"], "http")}
+
+
 @page()
 async def add(visit: Visit) -> Response:
     """GET /machines/{slug}/services/new: the form. POST: add."""
     device = await load_managed(visit)
     problems = Problems()
-    fields = EMPTY | {"options": service_options.fields_of(None)}
+    fields = prefilled(visit) | {"options": service_options.fields_of(None)}
     if visit.request.method == "POST":
         fields, body = read(visit, problems, new=True)
         if not problems:
@@ -153,6 +161,15 @@ async def change(visit: Visit) -> Response:
             else:
                 return _done(visit, device, service["id"], body, "service-changed")
     return _page(visit, device, service, fields, problems)
+
+
+@page()
+async def keep(visit: Visit) -> Response:
+    """POST /machines/{slug}/services/{id}/keep: what a link opened becomes a panel of the machine."""
+    device = await load_managed(visit)
+    service = load_service(visit, device)
+    await visit.api.admin("POST", f"/services/{service['id']}/keep")
+    return visit.go(f"/machines/{device['slug']}/services/{service['id']}?done=service-kept")
 
 
 @page()

@@ -105,6 +105,7 @@ DONE = {
     "service-added": "The panel is added.", "service-changed": "The panel is saved.",
     "certificate-trusted": "The certificate is trusted. The panel opens with it, and with no other.",
     "service-removed": "The panel is removed.",
+    "service-kept": "The address is a panel now. Give it a name of its own.",
     "user-added": "The person is added. Give them the password by a safe way; they set up their own second factor.",
     "user-changed": "The person is saved.", "user-removed": "The person is removed.",
     "user-unlocked": "They may sign in again.",

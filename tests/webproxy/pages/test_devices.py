@@ -62,3 +62,16 @@ async def test_only_for_those_who_manage_it():
 
 def test_fields_of_sparse_device():
     assert devices.fields_of({"name": "A", "slug": "a"})["lan"] == ""
+
+
+async def test_the_firewall_level():
+    access = FakeAccess()
+    async with browse(access) as client:
+        seen = await page(client, "/machines/press-4/edit")
+        assert [box["value"] for box in seen.all("input", name="level") if "checked" in box] == ["enforced"]
+        await moved(client, "/machines/press-4/edit", name="Press 4", level="standard")
+        (body,) = [body for method, path, body in access.calls if (method, path[-9:]) == ("PATCH", "d-press-4")]
+        assert body["level"] == "standard"
+        wrong = await page(client, "/machines/press-4/edit", 422, name="Press 4", level="open")
+        assert "Choose a firewall level." in wrong.words
+        assert not (await page(client, "/add-machine")).all("input", name="level")

@@ -4,7 +4,7 @@ import pytest
 
 from panelgate.errors import Refused
 from tests.fakes.portal_access import FakeAccess, three
-from tests.fakes.portal_browser import browse, moved, page
+from tests.fakes.portal_browser import Page, browse, moved, page
 from webproxy.leads import mark_of
 from webproxy.pages.links import DeepLink, parse
 
@@ -21,6 +21,16 @@ HMI = "http://hmi--press-4--alpine.apps.localhost:8080"
         ("/a/b/proxy/10.0.0.1/x", DeepLink("a", "b", ip="10.0.0.1", path="/x")),
         ("/a/b/proxy/10.0.0.1:8080", DeepLink("a", "b", ip="10.0.0.1", port=8080)),
         ("/a/b/proxy", DeepLink("a", "b", "proxy")),
+        ("/a/b/proxy/10.0.0.1//x;y+z/%2f", DeepLink("a", "b", ip="10.0.0.1", path="//x;y+z/%2f")),
+        ("/a/b/proxy/[fd00:0::1]:8080/x", DeepLink("a", "b", ip="fd00::1", port=8080, path="/x")),
+        ("/a/b/proxy/%5Bfd00::1%5D/x", DeepLink("a", "b", ip="fd00::1", path="/x")),
+        ("/Acme%20Mixers/Press%204/hmi", DeepLink("Acme Mixers", "Press 4", "hmi")),
+        ("/a/Press+4/hmi/x+y", DeepLink("a", "Press+4", "hmi", path="/x+y", names=("Press 4",))),
+        (
+            "/a/eWON++FLEXO+SM%2B2845%27s",
+            DeepLink("a", "eWON++FLEXO+SM+2845's", names=("eWON  FLEXO SM+2845's",)),
+        ),
+        ("/a/S%C3%A4ge", DeepLink("a", "Säge")),
     ],
 )
 def test_three_forms(path, wanted):
@@ -32,13 +42,31 @@ def test_three_forms(path, wanted):
     [
         "/a",
         "//b",
-        "/a--b/c",
         "/a/b/x--y",
         "/a/b/proxy/evil.example/",
         "/a/b/proxy/10.0.0.1:0/",
         "/a/b/proxy/10.0.0.1:99999/",
         "/a/b/proxy/10.0.0.1:x/",
         "/a/%2e%2e",
+        "/a/%00",
+        "/a/x%0d%0ay",
+        "/a/" + "x" * 101,
+        "/a/b/rcgi.bin/ParamForm",
+        "/a/b//usr/viewon/Overview.shtm",
+        "/a/b/proxy/127.1/",
+        "/a/b/proxy/0x7f.1/",
+        "/a/b/proxy/0x7f000001/",
+        "/a/b/proxy/2130706433/",
+        "/a/b/proxy/010.0.0.1/",
+        "/a/b/proxy/10.0.0.1.:80/",
+        "/a/b/proxy/10.0.0.1%2f@evil/",
+        "/a/b/proxy/[fe80::1%25eth0]:80/",
+        "/a/b/proxy/fe80::1%25eth0/",
+        "/a/b/proxy/[10.0.0.1]x:80/",
+        "/a/b/proxy/[::1/",
+        "/a/b/proxy//10.0.0.1/",
+        "/a/b/proxy/１０.0.0.1/",
+        "/a/b/proxy/10.0.0.1:٨٠/",
     ],
 )
 def test_no_deep_links(path):
@@ -66,7 +94,10 @@ async def test_unknown_and_foreign_are_the_same_page():
             "/foreign/press-4",
             "/foreign/press-4/hmi",
             "/alpine/press-4/nope",
-            "/alpine/press-4/proxy/10.9.9.9/",
+            "/alpine/press-4/proxy/169.254.169.254/",
+            "/alpine/press-4/proxy/0x7f.1/",
+            "/alpine/press-4/usr/viewon/Overview.shtm",
+            "/alpine/Nope%20at+all/proxy/192.168.0.12/",
             "/a--b/c",
             "/x/y/z--",
         ):
@@ -153,3 +184,130 @@ async def test_hidden_panels_leave_no_choice():
     rows[0]["services"][0]["visible"] = False
     async with browse(FakeAccess(rows)) as client:
         assert await moved(client, "/alpine/furnace-2") == "/machines/furnace-2"
+
+
+async def test_path_and_query_arrive_as_they_were():
+    async with browse() as client:
+        for path in (
+            "/rcgi.bin/ParamForm?AST_Param=$dtIV$ftT",
+            "/a;b=1/c+d/%2F%20%7e/~x?y=a+b;c&&d=%26#",
+            "/a//b///c?u=http://evil.example//x",
+            "/x|y?z={a}|^`",
+            "/?",
+        ):
+            answer = await client.get(f"/alpine/press-4/proxy/192.168.0.12{path}")
+            assert answer.status_code == 303
+            sent = answer.request.url.raw_path.decode().partition("/proxy/192.168.0.12")[2]
+            wanted = sent if sent != "/?" else "/"
+            assert answer.headers["location"] == HMI + wanted
+
+
+@pytest.mark.parametrize("path", ["//evil.example/x?y", "///evil.example/x?y", "////evil.example/x?y"])
+async def test_double_slashes_lead_to_no_other_host(path):
+    async with browse() as client:
+        where = await moved(client, f"/alpine/press-4/proxy/192.168.0.12{path}")
+        assert where == f"{HMI}/evil.example/x?y"
+
+
+async def test_the_machine_by_its_name():
+    async with browse() as client:
+        for name in ("Press%204", "Press+4"):
+            assert await moved(client, f"/alpine/{name}/proxy/192.168.0.12/x") == f"{HMI}/x"
+
+
+def at_standard(**more: object) -> FakeAccess:
+    rows = three()
+    rows[2]["level"] = "standard"
+    return FakeAccess(rows, **more)  # type: ignore[arg-type]
+
+
+LINK = "/alpine/press-4/proxy/192.168.0.99:8080/a%2fb;c//d?x=1+2&y=%20"
+MADE = "http://ip-192-168-0-99-8080--press-4--alpine.apps.localhost:8080/a%2fb;c//d?x=1+2&y=%20"
+
+
+def opened(access: FakeAccess) -> int:
+    return sum(1 for _, path, body in access.calls if path.endswith("/resolve") and body.get("open"))
+
+
+async def test_a_bookmark_opens_an_address_that_nobody_listed():
+    access = at_standard()
+    async with browse(access) as client:
+        answer = await client.get(LINK, headers={"sec-fetch-site": "none"})
+        assert answer.headers["location"] == MADE
+        # Its query is the person's own as well: nothing asks once more.
+        assert "__Host-pgd-" in answer.headers["set-cookie"]
+        again = await client.get(LINK, headers={"sec-fetch-site": "cross-site"})
+        assert again.headers["location"] == MADE
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "nonsense", None])
+async def test_any_other_way_there_is_confirmed_by_the_person(site):
+    access = at_standard()
+    async with browse(access) as client:
+        answer = await client.get(LINK, headers={"sec-fetch-site": site} if site else {})
+        assert answer.status_code == 200
+        assert "Open 192.168.0.99:8080?" in answer.text
+        assert opened(access) == 0
+        form = Page(answer.text).all("form", method="post")[0]
+        assert form["action"] == LINK
+        foreign = await client.post(LINK, data={}, headers={"origin": HMI})
+        assert (foreign.status_code, opened(access)) == (403, 0)
+        answer = await client.post(form["action"], data={}, headers={"sec-fetch-site": "same-origin"})
+        assert answer.headers["location"] == MADE
+
+
+async def test_a_head_request_makes_nothing():
+    access = at_standard()
+    async with browse(access) as client:
+        await client.head(LINK, headers={"sec-fetch-site": "none"})
+        assert opened(access) == 0
+
+
+async def test_a_bookmark_that_had_to_sign_in_is_not_asked_again_but_another_sites_link_is():
+    for site, asks in (("none", False), ("cross-site", True)):
+        access = at_standard()
+        async with browse(access, token=None) as client:
+            answer = await client.get(LINK, headers={"sec-fetch-site": site})
+            assert answer.headers["location"].startswith("/sign-in?next=")
+            remembered = [cookie.split(";")[0] for cookie in answer.headers.get_list("set-cookie")]
+        async with browse(access) as client:
+            cookies = "; ".join([client.headers["cookie"], *remembered])
+            headers = {"cookie": cookies, "sec-fetch-site": "same-origin"}
+            answer = await client.get(LINK, headers=headers)
+            assert (answer.status_code == 200) is asks
+            # It was for this address, not for another one.
+            other = await client.get(LINK.replace(".99", ".98"), headers=headers)
+            assert other.status_code == 200
+
+
+async def test_a_manager_hears_what_to_add_and_the_form_has_it_filled_in():
+    async with browse() as client:
+        seen = await page(client, "/alpine/press-4/proxy/192.168.0.99:5901/x?y=1", 404)
+        assert "No panel is listed at 192.168.0.99:5901" in seen.words
+        (add,) = [a["href"] for a in seen.all("a") if "services/new" in a["href"]]
+        form = await page(client, add)
+        values = {field.get("name"): field.get("value") for field in form.all("input") if "value" in field}
+        assert (values["host"], values["port"], values["path"]) == ("192.168.0.99", "5901", "/x?y=1")
+        assert [box["value"] for box in form.all("input", name="protocol") if "checked" in box] == ["vnc"]
+        outside = await page(client, "/alpine/press-4/proxy/10.9.9.9/", 404)
+        assert "is not in the network of Press 4" in outside.words
+        assert not [a for a in outside.all("a") if "services/new" in a["href"]]
+
+
+async def test_nobody_else_hears_of_it():
+    async with browse(FakeAccess(role="member")) as client:
+        answers = {
+            (await client.get(path)).text
+            for path in ("/alpine/press-4/proxy/192.168.0.99:8080/", "/alpine/nothing/proxy/192.168.0.99:8080/")
+        }
+        assert len(answers) == 1
+        assert "Nothing here for you" in answers.pop()
+
+
+async def test_too_many_at_once():
+    access = at_standard()
+    access.full = True
+    async with browse(access) as client:
+        answer = await client.get(LINK, headers={"sec-fetch-site": "none"})
+        assert answer.status_code == 429
+        assert "Too many addresses at once" in answer.text

@@ -57,6 +57,8 @@ def test_always_a_path_here(text):
 
 def test_the_account_of_a_link():
     assert account_of("/alpine/press-4/hmi") == "alpine"
+    assert account_of("/ALPINE/Press%204/proxy/192.168.0.12/") == "alpine"
+    assert account_of("/Alpine%20Forming/press-4") == ""
     assert account_of("/machines/press-4") == ""
     assert account_of("/machines") == ""
     assert account_of("/launch?host=hmi--press-4--alpine&n=1") == "alpine"
