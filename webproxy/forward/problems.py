@@ -58,6 +58,12 @@ SERVICE_WORKER = Problem(
     403, "service_worker", "Service workers are off", "The panel's page wanted to install a background program.",
     "Nothing to do: the panel works without it.",
 )  # fmt: skip
+FRAMED = Problem(
+    403, "framed", "Only in a window of its own",
+    "The page wants to show another service of this machine inside itself. Each service is shown on its own here, so "
+    "that no page can act in the name of another.",
+    "Open that service from the machine's list.",
+)  # fmt: skip
 WATCH_ONLY = Problem(
     403, "watch_only", "You may watch, not operate", "Your permission for this machine is to watch only. This would "
     "have changed something, so it was not passed on.",
@@ -101,6 +107,17 @@ TOO_LARGE = Problem(
     431, "head_too_large", "Too many cookies", "The request's head is larger than 128 kB, or its cookies than 720 kB.",
     "Delete the cookies of this site in your browser, then open the panel again.",
 )  # fmt: skip
+
+
+def no_companion(slug: str) -> Problem:
+    """A page calls another service of its device that it may not, or that there is none of."""
+    return Problem(
+        404, "no_companion", "This page may not use that service",
+        f"The page asked for “{slug[:40]}”, which is none of the services that its pages may use, or none that you may "
+        "open.",
+        "An administrator can allow it: on the machine's page choose Change at this panel, Advanced, Companions.",
+        facts={"companion": slug[:40]},
+    )  # fmt: skip
 
 
 def redirected(address: str) -> Problem:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from panelgate.errors import PanelgateError
 from panelgate.tasks import spawn
-from webproxy.forward import handoff, problems, reserved, viewers
+from webproxy.forward import companion, handoff, problems, reserved, viewers
 from webproxy.forward.exchange import Exchange
 from webproxy.forward.headers import CookieTrouble, cookie_line, session_token, split_cookies
 from webproxy.forward.policy import Verdict, judge
@@ -54,7 +54,7 @@ class ServicePath:
         if verdict is Verdict.FORBID:
             front.show(problems.FOREIGN, head, None)
             return
-        if head.target.startswith(b"/.pg/"):
+        if head.target.startswith(b"/.pg/") and not head.target.startswith(companion.PREFIX):
             reserved.serve(front, head, place)
             return
         if visit is None or place is not self._place or head.cookies != self._cookies or not visit.alive:
@@ -118,7 +118,13 @@ class ServicePath:
         return WebSocketExchange(self._front, head) if head.is_websocket else Exchange(self._front, head)
 
     def _hand_over(self, head: RequestHead, visit: Visit, exchange: Exchange | None) -> None:
-        front = self._front
+        front, cookie = self._front, self._cookie
+        if head.target.startswith(companion.PREFIX):
+            part = companion.find(front, head, visit)
+            if part is None:
+                return
+            cookie = companion.cookies(part.rules, head, visit.cookie_names | part.cookie_names)
+            visit = part
         session = visit.session
         protocol = session.service["protocol"]
         if protocol in FORWARDED:
@@ -131,7 +137,7 @@ class ServicePath:
             if exchange is None:
                 exchange = self._exchange(head)
                 front.attach(exchange)
-            exchange.dispatch(visit, self._cookie)
+            exchange.dispatch(visit, cookie)
         elif protocol in VIEWED:
             viewers.serve_page(front, head, visit)
         else:
