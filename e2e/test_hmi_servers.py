@@ -42,12 +42,14 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         ada = Administrator.set_up(installation)
         plant = Plant(installation, ada.token)
         plant.ports = {name: free_port() for name in ("node-red", "fuxa", "modbus")}
+        plant.ports["workers"] = plant.ports["node-red"]  # another service of the same server
         stops.append(start_node_red(directory / "node-red", plant.ports["node-red"]).stop)
         stops.append(start_fuxa(directory / "fuxa", plant.ports["fuxa"]).stop)
         stops.append(start_modbus_simulator(directory / "modbus", plant.ports["modbus"], free_port()).stop)
         device = ada.device("plant", lan="127.0.0.1/32")
         for name, port in plant.ports.items():
-            ada.service(device["id"], name, "127.0.0.1", port)
+            options = {"service_workers": True} if name == "workers" else {}
+            ada.service(device["id"], name, "127.0.0.1", port, options=options)
         stops.append(Agent(installation, "plant", ada.key(device["id"]), allow=["127.0.0.1"]).stop)
         ada.wait_online("plant")
         yield plant
@@ -136,6 +138,7 @@ CASES: list[tuple[str, str, Callable[[Page, str], None], set[str]]] = [
     ("dashboard 1", "node-red", dashboard_1, set()),
     # Its service worker is refused unless the option allows it; the page works without.
     ("dashboard 2", "node-red", dashboard_2, {"fetching the script"}),
+    ("dashboard 2 with its service worker", "workers", dashboard_2, set()),
     ("viewer of FUXA", "fuxa", fuxa_viewer, set()),
     ("editor of FUXA", "fuxa", fuxa_editor, set()),
     ("pymodbus simulator", "modbus", modbus_registers, set()),
