@@ -74,7 +74,7 @@ class Control:
         except (ValueError, KeyError, TypeError, RecursionError):
             log.warning("control message unreadable")
 
-    def carrier_data(self, data: bytes) -> None:
+    def carrier_data(self, data: bytes | memoryview) -> None:
         """A control connection carries messages only."""
 
     def carrier_pause(self) -> None:

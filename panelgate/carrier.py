@@ -44,8 +44,8 @@ class CarrierClosed(Exception):
 class CarrierHandler(Protocol):
     """What a carrier calls. `carrier_closed` comes once, last; exc is None when we closed it or code 1000 came."""
 
-    def carrier_data(self, data: bytes) -> None:
-        """Stream mode: bytes arrived."""
+    def carrier_data(self, data: bytes | memoryview) -> None:
+        """Stream mode: bytes arrived; a view is gone after the call, so what is kept must be copied."""
 
     def carrier_message(self, text: str) -> None:
         """Message mode: a text of at most MAX_MESSAGE bytes arrived."""
@@ -94,11 +94,11 @@ class Carrier(asyncio.BufferedProtocol):
         self._handler = handler
         self._messages = messages
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Stream mode: send `data` as one frame. Nothing happens on a closing carrier."""
         if data:
             self.bytes_out += len(data)
-            self._send(wsframes.frame(Opcode.BINARY, data, client=self._client))
+            self._send(wsframes.stream_frame(data, client=self._client))
 
     def send_message(self, text: str) -> None:
         """Message mode: send a text of at most MAX_MESSAGE bytes."""
@@ -221,7 +221,7 @@ class Carrier(asyncio.BufferedProtocol):
     def _upgraded(self, rest: bytes) -> None:
         """The handshake is done; `rest` came with it."""
         self._rearm(0, None)
-        self._frames = StreamUnmasker(client=self._client, messages=MAX_MESSAGE if self._messages else 0)
+        self._frames = StreamUnmasker(client=self._client, messages=MAX_MESSAGE if self._messages else 0, views=True)
         self._head = bytearray()
         if self._early:
             self._transport.write(b"".join(self._early))
@@ -229,7 +229,7 @@ class Carrier(asyncio.BufferedProtocol):
         if rest:
             self._received(rest)
 
-    def _item(self, opcode: int, payload: bytes) -> None:
+    def _item(self, opcode: int, payload: bytes | memoryview) -> None:
         handler = self._handler
         if opcode == Opcode.BINARY:
             self.bytes_in += len(payload)
@@ -239,14 +239,14 @@ class Carrier(asyncio.BufferedProtocol):
             self.bytes_in += len(payload)
             if not self._closing and handler is not None:
                 try:
-                    text = payload.decode()
+                    text = bytes(payload).decode()
                 except UnicodeDecodeError:
                     raise WebSocketError(CloseCode.BAD_DATA, "text is not UTF-8") from None
                 self._guard(handler.carrier_message, text)
         elif opcode == Opcode.PING:
-            self._send(wsframes.frame(Opcode.PONG, payload, client=self._client))
+            self._send(wsframes.frame(Opcode.PONG, bytes(payload), client=self._client))
         elif opcode == Opcode.CLOSE:
-            self._closed_by_peer(*wsframes.parse_close(payload))
+            self._closed_by_peer(*wsframes.parse_close(bytes(payload)))
 
     def _closed_by_peer(self, code: int, reason: str) -> None:
         if not self._closing:

@@ -162,7 +162,7 @@ class Circuit:
 
     # What the carrier calls
 
-    def carrier_data(self, data: bytes) -> None:
+    def carrier_data(self, data: bytes | memoryview) -> None:
         """Inner TLS records arrived, in any pieces."""
         if self.closed.done():
             return
@@ -241,12 +241,13 @@ class Circuit:
 
     def _read(self) -> None:
         """Decrypt all that arrived and act on it."""
-        tls, plain = self._tls, self._plain
+        tls, plain, incoming = self._tls, self._plain, self._incoming
         more = True
         while more and not self.closed.done():
             size = 0
             try:
-                while size < READ:
+                # Looking whether anything is left is cheaper than the exception that would say so.
+                while size < READ and (more := bool(incoming.pending or tls.pending())):
                     count = tls.read(READ - size, plain[size:])
                     size += cast("int", count)
                     if not count:

@@ -26,6 +26,10 @@ MAX_CONTROL: Final = 125  # RFC 6455 section 5.5
 MAX_HEADER: Final = 14  # section 5.2: two bytes, eight of length, four of mask
 MAX_FRAME: Final = 16 * 1024 * 1024  # a stream-mode frame is handed on in pieces; the limit only catches nonsense
 MAX_MESSAGE: Final = 16 * 1024  # bytes of a JSON control message
+# The key of a circuit's frames towards a relay. Keys are there so that a page's script can't choose the bytes that a
+# proxy on the way sees (RFC 6455 section 10.3); a circuit's bytes are TLS records, which nobody can choose either, and
+# turning them over at both ends cost a twentieth of a download's processor time.
+STREAM_MASK: Final = bytes(4)
 
 
 class Opcode(IntEnum):
@@ -67,7 +71,7 @@ class Item(NamedTuple):
     """What arrived: payload of the stream, a whole text message, or a control frame."""
 
     opcode: int
-    payload: bytes
+    payload: bytes | memoryview
 
 
 def header(opcode: int, length: int, mask: bytes = b"") -> bytes:
@@ -86,6 +90,11 @@ def frame(opcode: int, payload: bytes, *, client: bool) -> bytes:
         return header(opcode, len(payload)) + payload
     mask = os.urandom(4)
     return header(opcode, len(payload), mask) + apply_mask(payload, mask)
+
+
+def stream_frame(payload: bytes | memoryview, *, client: bool) -> bytes:
+    """One whole binary frame of a circuit's bytes."""
+    return b"".join((header(Opcode.BINARY, len(payload), STREAM_MASK if client else b""), payload))
 
 
 def close_payload(code: int, text: str) -> bytes:
@@ -109,12 +118,16 @@ class StreamUnmasker:
 
     `client` is the receiving side's role: a client wants unmasked frames, a server masked ones (section 5.1).
     With `messages` set, text messages of up to that many bytes are collected; otherwise it is stream mode.
+    With `views` set, payload in stream mode may be a view of what was fed, to be used before that changes.
     """
 
-    __slots__ = ("_client", "_fin", "_head", "_left", "_limit", "_mask", "_message", "_offset", "_opcode", "_stash")
+    __slots__ = (
+        "_client", "_fin", "_head", "_left", "_limit", "_mask", "_message", "_offset", "_opcode", "_stash", "_views",
+    )  # fmt: skip
 
-    def __init__(self, *, client: bool, messages: int = 0) -> None:
+    def __init__(self, *, client: bool, messages: int = 0, views: bool = False) -> None:
         self._client = client
+        self._views = views
         self._limit = messages
         self._head = b""  # an incomplete header: at most 13 bytes
         self._left = 0  # payload bytes still to come
@@ -128,7 +141,7 @@ class StreamUnmasker:
     def feed(self, data: bytes | memoryview) -> list[Item]:
         """What `data` brings. In stream mode all payload of one call is one item between control frames."""
         items: list[Item] = []
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         view = memoryview(data)
         position, end = 0, len(view)
         while True:
@@ -146,7 +159,7 @@ class StreamUnmasker:
             stop = min(position + self._left, end)
             if stop > position:
                 part = view[position:stop]
-                piece = self._unmask(part) if self._mask else bytes(part)
+                piece = self._unmask(part) if self._mask else part if self._views else bytes(part)
                 self._left -= stop - position
                 position = stop
                 if self._opcode >= 8:
@@ -167,14 +180,14 @@ class StreamUnmasker:
         self._offset = (offset + len(piece)) & 3
         return apply_mask(piece, mask[offset:] + mask[:offset] if offset else mask)
 
-    def _collect(self, piece: bytes) -> None:
+    def _collect(self, piece: bytes | memoryview) -> None:
         message = self._message
         assert message is not None  # a data frame's header made it
         if len(message) + len(piece) > self._limit:
             raise WebSocketError(CloseCode.TOO_BIG, f"message over {self._limit} bytes")
         message += piece
 
-    def _finish(self, items: list[Item], pieces: list[bytes]) -> None:
+    def _finish(self, items: list[Item], pieces: list[bytes | memoryview]) -> None:
         """The payload of a frame is complete."""
         opcode, self._opcode = self._opcode, -1
         if opcode >= 8:
@@ -210,7 +223,7 @@ class StreamUnmasker:
             length = int.from_bytes(head[2:size], "big")
             if length > (self._limit or MAX_FRAME):
                 raise WebSocketError(CloseCode.TOO_BIG, f"frame of {length} bytes")
-        self._mask = head[size:total] if masked else b""
+        self._mask = b"" if head[size:total] == STREAM_MASK else head[size:total]
         self._offset = 0
         self._left = length
         self._opcode = first & 0x0F

@@ -72,7 +72,7 @@ class Control:
             log.warning("control message unreadable", device=self.device_id)
             self.pipe.close(CloseCode.UNSUPPORTED, "unreadable_message")
 
-    def carrier_data(self, data: bytes) -> None:
+    def carrier_data(self, data: bytes | memoryview) -> None:
         """Control connections carry messages only."""
         self.pipe.close(CloseCode.UNSUPPORTED, "binary_message")
 

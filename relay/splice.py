@@ -23,8 +23,8 @@ PEER_LOST: Final = CloseCode.TRY_LATER
 class Pipe(Protocol):
     """The part of a carrier that a splice uses."""
 
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Send bytes; a view is used up before this returns."""
 
     def pause_reading(self) -> None:
         """Deliver no more data for now."""
@@ -58,7 +58,7 @@ class Half:
         self._early: list[bytes] = []
         self._early_bytes = 0
 
-    def carrier_data(self, data: bytes) -> None:
+    def carrier_data(self, data: bytes | memoryview) -> None:
         """Bytes came from this side's peer."""
         self.bytes_in += len(data)
         if self.other is not None:

@@ -38,6 +38,25 @@ def test_stream_mode_gives_the_bytes_in_any_fragmentation(sent: list[bytes], cli
     assert got == b"".join(sent)
 
 
+@pytest.mark.parametrize("client", [True, False])
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_a_circuits_frames_are_not_turned_over_and_not_copied_on_arrival(size: int, client: bool) -> None:
+    payload = bytes(range(256)) * (size // 256) + bytes(range(size % 256))
+    raw = wsframes.stream_frame(memoryview(payload), client=client)
+    assert raw.endswith(payload)
+    if client:
+        assert raw == wsframes.header(Opcode.BINARY, size, wsframes.STREAM_MASK) + payload
+    else:
+        assert raw == wsframes.frame(Opcode.BINARY, payload, client=False)
+    [item] = StreamUnmasker(client=not client, views=True).feed(raw)
+    assert isinstance(item.payload, memoryview)
+    assert (item.payload.obj, bytes(item.payload)) == (raw, payload)
+    # A library's own key is understood as well, and one who keeps what arrives gets bytes.
+    theirs = Frame(TheirOpcode.BINARY, payload).serialize(mask=client)
+    assert StreamUnmasker(client=not client, views=True).feed(theirs) == [Item(Opcode.BINARY, payload)]
+    assert isinstance(StreamUnmasker(client=not client).feed(raw)[0].payload, bytes)
+
+
 def test_control_frames_between_the_pieces_of_a_message() -> None:
     raw = (
         Frame(TheirOpcode.BINARY, b"one ", fin=False).serialize(mask=False)

@@ -148,7 +148,8 @@ class VncBridge(asyncio.Protocol):
         """Bytes of the browser's WebSocket."""
         self._heard = self._loop.time()
         try:
-            for opcode, payload in self._frames.feed(data):
+            for opcode, piece in self._frames.feed(data):
+                payload = bytes(piece)
                 if self.ended is None and opcode == Opcode.BINARY:
                     self._browser_data(payload)
                 elif opcode == Opcode.CLOSE:
