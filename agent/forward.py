@@ -7,6 +7,7 @@ from typing import Final
 
 from agent import policy
 from agent.dial import DialFailed, dial
+from agent.exchange import Exchanges, Shared
 from agent.targets import Service, Targets
 from panelgate.frames import StreamError
 from panelgate.joining import join
@@ -57,6 +58,7 @@ class Forwarder:
         self._patience = patience
         self._waiting: dict[str, deque[tuple[Stream, Place]]] = {}  # for a place, by service
         self._open: Counter[str] = Counter()
+        self._shared = Shared()
         self.bytes = 0
         self.refused = 0
 
@@ -174,7 +176,10 @@ class Forwarder:
             if stream.is_closing():
                 transport.abort()
                 return
-            joined = join(stream, transport, idle=self._idle)
+            through = None
+            if service.compress != "off":
+                through = Exchanges(service.id, service.compress, self._shared)
+            joined = join(stream, transport, idle=self._idle, through=through)
             await asyncio.wait([joined.done])
         except DialFailed as error:
             event.info("dial failed", code=error.code.name, detail=error.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from panelgate.frames import StreamError
 from panelgate.stream import Stream, StreamReset
@@ -47,10 +47,29 @@ class Held(asyncio.Protocol):
         self.is_lost = True
 
 
+class Filter(Protocol):
+    """Sees, and may change, what passes between two joined transports; it takes no part in their life."""
+
+    def start(self, joined: Joined) -> None:
+        """What it was put between; called once, before anything passes."""
+
+    def a_to_b(self, data: bytes) -> bytes:
+        """What `b` gets for bytes of `a`."""
+
+    def b_to_a(self, data: bytes) -> bytes:
+        """What `a` gets for bytes of `b`; what is held back may follow by `Joined.write_to_a`."""
+
+    def b_ended(self) -> bytes:
+        """`b` sends no more: what was held back for `a`."""
+
+    def close(self) -> None:
+        """Both are gone."""
+
+
 class Joined:
     """Two joined transports. `done` gets None when both are closed, or the first error; bytes are counted both ways."""
 
-    def __init__(self, a: asyncio.Transport, b: asyncio.Transport, idle: float) -> None:
+    def __init__(self, a: asyncio.Transport, b: asyncio.Transport, idle: float, through: Filter | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._idle = idle
         self._heard = self._loop.time()
@@ -58,7 +77,16 @@ class Joined:
         self.b_to_a = 0
         self.done: asyncio.Future[Exception | None] = self._loop.create_future()
         self._error: Exception | None = None
-        self._ends = (_End(self, a, b), _End(self, b, a))
+        self._through = through
+        self._ends: tuple[_End, _End]
+        if through is None:
+            self._ends = (_End(self, a, b), _End(self, b, a))
+        else:
+            through.start(self)
+            self._ends = (
+                _FilteredEnd(self, a, b, through.a_to_b),
+                _FilteredEnd(self, b, a, through.b_to_a, through.b_ended),
+            )
         self._ends[0].other, self._ends[1].other = self._ends[1], self._ends[0]
         self._timer = self._loop.call_later(idle, self._check_idle)
 
@@ -96,6 +124,11 @@ class Joined:
         for end in self._ends:
             _break(end.mine, error)
 
+    def write_to_a(self, data: bytes) -> None:
+        """Send what a filter held back."""
+        if not self._ends[0].gone:
+            self._ends[0].mine.write(data)
+
     def passed(self, end: _End, count: int) -> None:
         """`count` bytes came from one end."""
         self._heard = self._loop.time()
@@ -111,6 +144,8 @@ class Joined:
         self._error = self._error or error
         if end.other.gone:
             self._timer.cancel()
+            if self._through is not None:
+                self._through.close()
             if not self.done.done():
                 self.done.set_result(self._error)
         elif error is None:
@@ -167,6 +202,38 @@ class _End(asyncio.Protocol):
         self._joined.lost(self, exc)
 
 
+class _FilteredEnd(_End):
+    """An end whose bytes pass a filter."""
+
+    def __init__(
+        self, joined: Joined, mine: asyncio.Transport, theirs: asyncio.Transport, change: Callable[[bytes], bytes],
+        rest: Callable[[], bytes] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(joined, mine, theirs)
+        self._change = change
+        self._rest = rest
+
+    def data_received(self, data: bytes) -> None:
+        self._joined.passed(self, len(data))
+        changed = self._change(data)
+        if changed:
+            self._theirs.write(changed)
+
+    def eof_received(self) -> bool:
+        self._write_rest()
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None and not self.ended:
+            self._write_rest()
+        super().connection_lost(exc)
+
+    def _write_rest(self) -> None:
+        rest = self._rest() if self._rest is not None else b""
+        if rest and not self.other.gone:
+            self._theirs.write(rest)
+
+
 def _break(transport: asyncio.Transport, error: Exception | None) -> None:
     """End a transport because the other one broke, with the reason where the transport can tell it."""
     if isinstance(transport, Stream):
@@ -180,14 +247,14 @@ def _break(transport: asyncio.Transport, error: Exception | None) -> None:
 
 def join(
     a: asyncio.Transport, b: asyncio.Transport, *, idle: float = IDLE_SECONDS,
-    done: Callable[[Exception | None], None] | None = None,
+    done: Callable[[Exception | None], None] | None = None, through: Filter | None = None,
 ) -> Joined:  # fmt: skip
     """Join two transports until both are closed; `idle` seconds of silence end them.
 
     Connections whose other side speaks first should be made with `Held` as their protocol, so that nothing is lost
-    before this is called. `done` is called once with the first error or None.
+    before this is called. `done` is called once with the first error or None. What passes goes through `through`.
     """
-    joined = Joined(a, b, idle)
+    joined = Joined(a, b, idle, through)
     if done is not None:
         callback = done
         joined.done.add_done_callback(lambda future: callback(future.result()))

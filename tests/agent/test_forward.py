@@ -1,6 +1,7 @@
 """Decisions and limits of the forwarder, with streams and targets that only write down what happens to them."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -11,8 +12,10 @@ from agent.forward import Forwarder
 from agent.policy import Address, OwnerPolicy, parse_address
 from agent.targets import Service, Targets
 from panelgate.frames import StreamError
+from panelgate.joining import Held
 from panelgate.stream import Stream
 from panelgate.tickets import Signer, Verifier, new_signing_key
+from tests.fakes.tunnel import eventually
 
 KEY = new_signing_key()
 
@@ -50,12 +53,12 @@ class Table:
         self.dialled.put_nowait(service)
         return await asyncio.shield(self.answer)
 
-    def configure(self, version: int = 1, level: str = "enforced", **hosts: str) -> None:
+    def configure(self, version: int = 1, level: str = "enforced", compress: str = "static", **hosts: str) -> None:
         """Services by id; those that begin with "link" are such as an address in a link made."""
         rows = [
             {
                 "id": ident, "slug": ident, "name": ident, "host": host, "port": 80, "protocol": "http", "tls": {},
-                "kind": "adhoc" if ident.startswith("link") else "lan",
+                "kind": "adhoc" if ident.startswith("link") else "lan", "compress": compress,
             }
             for ident, host in hosts.items()
         ]  # fmt: skip
@@ -218,3 +221,26 @@ async def test_an_answer_that_was_under_way_when_the_service_was_made_is_not_the
     table = Table(refresh=refresh)
     table.open("hmi")
     assert (await asyncio.wait_for(table.dialled.get(), 5)).host == "192.168.0.2"
+
+
+@pytest.mark.parametrize(("compress", "coded"), [("off", False), ("static", True), ("all", True)])
+async def test_the_services_setting_decides_about_compression(compress: str, coded: bool) -> None:
+    loop = asyncio.get_running_loop()
+    near, stream_end = socket.socketpair()
+    device, device_end = socket.socketpair()
+    stream, _ = await loop.create_connection(Held, sock=stream_end)
+    table = Table()
+    table.configure(compress=compress, hmi="192.168.0.2")
+    table.answer.set_result((await loop.create_connection(Held, sock=device_end))[0])
+    table.forwarder.on_stream(cast("Stream", stream), "hmi", ("hmi",), "c1")
+    async with asyncio.timeout(5):
+        near_reader, near_writer = await asyncio.open_connection(sock=near)
+        device_reader, device_writer = await asyncio.open_connection(sock=device)
+        near_writer.write(b"GET / HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n")
+        await device_reader.readuntil(b"\r\n\r\n")
+        device_writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/css\r\n\r\n" + b"x" * 2000)
+        device_writer.close()
+        answer = await near_reader.read()
+        near_writer.close()
+    await eventually(lambda: not table.forwarder.connections)
+    assert (b"Content-Encoding: gzip" in answer) is coded

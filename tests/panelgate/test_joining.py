@@ -27,6 +27,7 @@ class Site:
         self.results: list[Exception | None] = []
         self.idle = 60.0
         self.greeting = b""
+        self.through: Shouting | None = None
         self.keep = True
         self.near: Circuit
         self.port = 0
@@ -52,7 +53,7 @@ class Site:
         transport, _ = await asyncio.get_running_loop().create_connection(Held, "127.0.0.1", self.port)
         if self.greeting:
             await asyncio.sleep(0.05)  # a device that speaks first has spoken by now
-        self.joined.append(join(stream, transport, idle=self.idle, done=self.results.append))
+        self.joined.append(join(stream, transport, idle=self.idle, done=self.results.append, through=self.through))
 
     async def device(self) -> Recorder:
         await eventually(lambda: self.joined)
@@ -233,3 +234,78 @@ async def greeted(greeting: bytes) -> bytes:
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_a_greeting_before_the_join_is_not_lost(runner: Callable[[Coroutine[None, None, bytes]], bytes]) -> None:
     assert runner(greeted(b"RFB 003.008\n")) == b"RFB 003.008\n"
+
+
+class Shouting:
+    """A filter: capitals towards the device, and the last byte is held back until the device has ended."""
+
+    def __init__(self) -> None:
+        self.held = b""
+        self.joined: Joined | None = None
+        self.closed = 0
+
+    def start(self, joined: Joined) -> None:
+        self.joined = joined
+
+    def a_to_b(self, data: bytes) -> bytes:
+        return data.upper()
+
+    def b_to_a(self, data: bytes) -> bytes:
+        data = self.held + data
+        self.held = data[-1:]
+        return data[:-1]
+
+    def b_ended(self) -> bytes:
+        held, self.held = self.held, b""
+        return held
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+async def shouting(tmp_path: Path) -> AsyncIterator[tuple[Site, Shouting]]:
+    async with running(tmp_path) as site:
+        site.through = Shouting()
+        yield site, site.through
+
+
+async def test_a_filter_sees_both_ways(shouting: tuple[Site, Shouting]) -> None:
+    site, through = shouting
+    browser = Recorder(keep=True)
+    site.near.open_stream("x", browser).write(b"question")
+    device = await site.device()
+    await device.until(lambda r: r.data == b"QUESTION")
+    assert device.transport is not None
+    device.transport.write(b"answer")
+    await browser.until(lambda r: r.data == b"answe")
+    assert through.joined is not None
+    through.joined.write_to_a(b"[late]")
+    await browser.until(lambda r: r.data == b"answe[late]")
+    device.transport.close()
+    await browser.until(lambda r: r.eof)
+    assert browser.data == b"answe[late]r"
+    assert (site.joined[0].a_to_b, site.joined[0].b_to_a) == (8, 6)
+    site.joined[0].close()
+    await site.finished()
+    assert through.closed == 1
+
+
+async def test_a_filter_is_not_asked_for_more_when_the_device_breaks_off(shouting: tuple[Site, Shouting]) -> None:
+    site, through = shouting
+    browser = Recorder(keep=True)
+    site.near.open_stream("x", browser).write(b"x")
+    device = await site.device()
+    await device.until(lambda r: r.data)
+    assert device.transport is not None
+    device.transport.write(b"answer")
+    await browser.until(lambda r: r.data)
+    sock = cast("socket.socket", device.transport.get_extra_info("socket"))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    device.transport.abort()
+    await browser.until(lambda r: r.lost)
+    assert browser.data == b"answe"
+    assert isinstance(await site.finished(), ConnectionResetError)
+    assert through.closed == 1
+    assert through.joined is not None
+    through.joined.write_to_a(b"too late")
