@@ -12,17 +12,22 @@ from typing import Final
 
 HEAD_LIMIT = 128 * 1024  # bytes of a response head; Chromium allows 256 kB, real devices stay under 20 kB
 LINES_LIMIT = 500  # header lines; 200 were seen
-INTERIM_LIMIT = 10  # 1xx answers before the real one: more is no HTTP server
-CHUNK_LINE_LIMIT = 4096  # bytes of a chunk's size line with its extensions
-TRAILER_LIMIT = 16 * 1024  # bytes of trailers, which are dropped
+INTERIM_LIMIT = 100  # 1xx answers before the real one: more is no HTTP server
+LINE_LIMIT = 16 * 1024  # bytes of a chunk's size line with its extensions, and of a trailer; as Chromium's
+TRAILER_LIMIT = 128 * 1024  # bytes of all trailers, which are dropped
+LENGTH_LIMIT = 2**63 - 1  # bytes of a body; a larger Content-Length is none
 NAME_CACHE_LIMIT = 1024  # header names remembered in lower case
 SLOP = 4  # junk bytes before "HTTP" that Chromium forgives
 
-_STATUS = re.compile(rb"HTTP(?:/(\d+)\.(\d+))?[ \t]+(\d{3})(?:[ \t]+(.*))?", re.IGNORECASE)
+# Chromium's reading of a status line: what stands for a version is looked at a digit each side of the first dot, and
+# where no status can be found after the first space the answer counts as 200.
+_VERSION = re.compile(rb"HTTP/(\d)[^.]*\.(\d)", re.IGNORECASE)
+_STATUS = re.compile(rb"[^ ]* +(\d+) *(.*)")
+_FOLD = re.compile(rb"\n[ \t]+")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ODD_BYTES = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_HEX = re.compile(rb"0*([0-9A-Fa-f]{1,15})")
 _NO_BODY: Final = frozenset({204, 205, 304})
 
 NONE, LENGTH, CHUNKED, CLOSE = range(4)
@@ -59,14 +64,15 @@ class ResponseReader:
     """Feed bytes, take the body's bytes; `head`, `done`, `reusable` and `rest` say how far it is."""
 
     __slots__ = (
-        "_at", "_buffer", "_interim", "_known", "_left", "_method", "_state", "_upgrade", "done", "head", "rest",
-        "reusable",
+        "_at", "_buffer", "_held", "_interim", "_known", "_left", "_method", "_state", "_upgrade", "done", "head",
+        "rest", "reusable",
     )  # fmt: skip
 
     def __init__(self) -> None:
         # The last clean head, with what it answered and how its body is framed: a panel that is polled often sends
         # the same head again, byte for byte.
         self._known: tuple[bytes, bytes, ResponseHead, int, int] | None = None
+        self._held = bytearray()
         self.reset(b"GET")
 
     def reset(self, method: bytes, *, upgrade: bool = False) -> None:
@@ -74,7 +80,8 @@ class ResponseReader:
         self._method = method
         self._upgrade = upgrade
         self._state = _HEAD
-        self._buffer = b""
+        self._held.clear()  # of a head that has not come whole
+        self._buffer = b""  # of the chunks' framing
         self._at = 0
         self._interim = 0
         self._left = 0
@@ -86,7 +93,7 @@ class ResponseReader:
     @property
     def started(self) -> bool:
         """Whether any byte of a response has come."""
-        return self.head is not None or bool(self._buffer) or self._interim > 0
+        return self.head is not None or bool(self._held) or self._interim > 0
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes from the device; the decoded body bytes in them. BadResponse when it is no response."""
@@ -120,29 +127,21 @@ class ResponseReader:
     # ---- head
 
     def _feed_head(self, data: bytes) -> bytes:
-        buffer = self._buffer + data if self._buffer else data
+        buffer = self._with_held(data) if self._held else data
         while True:
-            if buffer[:1] in (b"\r", b"\n", b" "):
-                buffer = buffer.lstrip(b"\r\n ")
-            end, after = _end_of_head(buffer)
-            if end < 0:
-                self._keep(buffer)
+            raw, buffer = self._cut(buffer)
+            if not raw:
                 return b""
-            if end > HEAD_LIMIT:
-                raise BadResponse("the head is larger than 128 kB")
-            raw = buffer[:end]
-            buffer = buffer[after:]
             if self._repeats(raw):
                 return self.feed(buffer) if buffer else b""
             head = self._parse(raw)
             if head.status >= 200 or (head.status == 101 and self._upgrade):
                 break
             if head.status == 101:
-                raise BadResponse("it switched to another protocol unasked")
+                self.reusable = False  # a switch that nobody asked for; Chromium waits for the real answer as well
             self._interim += 1
             if self._interim > INTERIM_LIMIT:
                 raise BadResponse("too many interim answers")
-        self._buffer = b""
         self.head = head
         self._frame(head)
         if self.reusable and not self._upgrade:
@@ -158,20 +157,55 @@ class ResponseReader:
             return b""
         return self.feed(buffer) if buffer else b""
 
-    def _keep(self, buffer: bytes) -> None:
-        """Wait for the rest of a head, unless it can't become one."""
-        if len(buffer) > HEAD_LIMIT:
+    def _with_held(self, data: bytes) -> bytes:
+        """The head's beginning that waited, and `data`; nothing, and it waits on, when its end is not in there.
+
+        Only what is new is searched: a head in many small pieces must not cost the square of its length.
+        """
+        held = self._held
+        start = len(held)
+        held += data
+        if start > SLOP + 4 and _end_of_head(held, start - 2)[0] < 0:
+            if len(held) > HEAD_LIMIT:
+                raise BadResponse("the head is larger than 128 kB")
+            return b""
+        buffer = bytes(held)
+        held.clear()
+        return buffer
+
+    def _cut(self, buffer: bytes) -> tuple[bytes, bytes]:
+        """The head in `buffer` and what follows it; nothing while it is not whole, and it waits."""
+        if buffer[:4] != b"HTTP" and buffer:
+            buffer = self._from_start(buffer)
+        end, after = _end_of_head(buffer)
+        if end > HEAD_LIMIT or (end < 0 and len(buffer) > HEAD_LIMIT):
             raise BadResponse("the head is larger than 128 kB")
-        if len(buffer) > SLOP + 4 and b"http" not in buffer[: SLOP + 4].lower():
-            raise BadResponse("it is not HTTP")
-        self._buffer = buffer
+        if end >= 0:
+            return buffer[:end], buffer[after:]
+        if buffer:
+            self._held[:] = buffer
+        return b"", b""
+
+    def _from_start(self, buffer: bytes) -> bytes:
+        """`buffer` from "HTTP" on, a few bytes before it forgiven; nothing while that can't be told."""
+        window = buffer[: SLOP + 4].lower()
+        at = window.find(b"http")
+        if at < 0:
+            if len(window) == SLOP + 4:
+                raise BadResponse("it is not HTTP")
+            self._held[:] = buffer
+            return b""
+        if b"\0" in window[:at]:
+            raise BadResponse("there is a NUL in the head")
+        if window[:at].strip(b"\r\n"):
+            self.reusable = False
+        return buffer[at:]
 
     def _repeats(self, raw: bytes) -> bool:
         """Whether the head is the last clean one again; then the reader is behind it."""
         known = self._known
         if known is None or known[0] != raw or known[1] != self._method or self._upgrade:
             return False
-        self._buffer = b""
         self.head = known[2]
         self._state, self._left = known[3], known[4]
         self.done = self._state == _DONE
@@ -189,25 +223,13 @@ class ResponseReader:
             or b"\n\t" in raw
         )
         if odd:
-            # Folded lines are joined (RFC 9112 section 5.2); control characters may not travel on.
-            raw = re.sub(rb"\r?\n[ \t]+", b" ", raw)
+            # A CR alone ends a line for Chromium; folded lines are joined (RFC 9112 section 5.2).
+            raw = _FOLD.sub(b" ", raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
             self.reusable = False
         lines = raw.split(b"\n")
         if len(lines) > LINES_LIMIT:
             raise BadResponse("the head has more than 500 lines")
-        start = lines[0].rstrip(b"\r \t")
-        at = start[: SLOP + 4].lower().find(b"http")
-        if at > 0:
-            start = start[at:]
-            self.reusable = False
-        match = _STATUS.fullmatch(start)
-        if match is None:
-            raise BadResponse("it is not HTTP")
-        major, minor, status, reason = match.groups()
-        version = (int(major[:4]), int(minor[:4])) if major else (1, 0)
-        head = ResponseHead(version, int(status), _CONTROL.sub(b" ", reason or b""))
-        if head.status < 100:
-            raise BadResponse("the status is no HTTP status")
+        head = self._start_line(lines[0].rstrip(b"\r \t"))
         headers = head.headers
         for line in lines[1:]:
             name, colon, value = line.partition(b":")
@@ -224,21 +246,34 @@ class ResponseReader:
             headers.append((key, name, value))
         return head
 
+    def _start_line(self, line: bytes) -> ResponseHead:
+        match = _VERSION.match(line)
+        version = (int(match[1]), int(match[2])) if match else (1, 0)
+        found = _STATUS.match(line)
+        status, reason = (int(found[1][:9]), found[2]) if found else (200, b"")
+        if not match or not found:
+            self.reusable = False
+        if not 100 <= status <= 999:
+            # No browser's and no load balancer's: RFC 9110 section 15 has it counted as 5xx.
+            status = 500
+            self.reusable = False
+        return ResponseHead(version, status, _CONTROL.sub(b" ", reason))
+
     def _frame(self, head: ResponseHead) -> None:
         """Decide where the body ends: RFC 9112 section 6.3, with doubts noted."""
-        length: int | None = None
-        coding = connection = b""
+        lengths = coding = connection = b""
         for key, _, value in head.headers:
             if key == b"content-length":
-                length = self._length(value, length)
+                lengths = lengths + b"," + value if lengths else value or b"-"
             elif key == b"transfer-encoding":
-                coding = (coding + b"," + value if coding else value).lower()
+                coding = (coding + b"," + value if coding else value or b"-").lower()
             elif key == b"connection":
                 connection = (connection + b"," + value if connection else value).lower()
         codings = [token.strip() for token in coding.split(b",")] if coding else []
         if codings not in ([], [b"chunked"]):
             self.reusable = False
         chunked = b"chunked" in codings and head.version >= (1, 1)
+        length = self._length(lengths, chunked=chunked) if lengths else None
         if codings and (length is not None or not chunked):
             self.reusable = False
         if head.version >= (1, 1):
@@ -264,22 +299,24 @@ class ResponseReader:
             self.reusable = False
             self._state = _BODY
 
-    def _length(self, value: bytes, before: int | None) -> int:
-        """A Content-Length as Chromium reads it: -1 when it is no length; two that differ are refused."""
-        if value.isdigit() and len(value) <= 18:
-            length = int(value)
-        else:
-            parts = {part.strip() for part in value.split(b",")}
-            self.reusable = False
-            if len(parts) > 1:
-                raise BadResponse("two different Content-Length headers")
-            only = parts.pop()
-            length = int(only) if only.isdigit() and len(only) <= 18 else -1
-        if before is not None:
-            self.reusable = False
-            if before != length:
-                raise BadResponse("two different Content-Length headers")
-        return length
+    def _length(self, values: bytes, *, chunked: bool) -> int:
+        """What the Content-Length headers say, joined by commas: -1 when it is no length; two that differ are refused.
+
+        They differ by their text, as for Chromium, which looks at them only when the body is not chunked.
+        """
+        if values.isdigit() and len(values) <= 18:
+            return int(values)
+        self.reusable = False
+        if chunked:
+            return -1
+        parts = {part.strip(b" \t") for part in values.split(b",")}
+        if len(parts) > 1:
+            raise BadResponse("two different Content-Length headers")
+        digits = parts.pop()
+        significant = digits.lstrip(b"0")
+        if not digits.isdigit() or len(significant) > 19 or int(significant or b"0") > LENGTH_LIMIT:
+            return -1
+        return int(significant or b"0")
 
     # ---- body
 
@@ -339,13 +376,13 @@ class ResponseReader:
                 self._state = _DATA_END
             return True
         if state == _SIZE:
-            line = self._line(CHUNK_LINE_LIMIT, "a chunk's size line is too long")
+            line = self._line(LINE_LIMIT, "a chunk's size line is too long")
             if line is None:
                 return False
-            size = line.partition(b";")[0].strip(b" \t")
-            if not _HEX.fullmatch(size):
+            size = _HEX.fullmatch(line.partition(b";")[0].rstrip(b" "))
+            if size is None:
                 raise BadResponse("a chunk has no size")
-            self._left = int(size, 16)
+            self._left = int(size[1], 16)
             self._state = _DATA if self._left else _TRAILER
             return True
         if state == _DATA_END:
@@ -357,7 +394,7 @@ class ResponseReader:
         return self._trailer()
 
     def _trailer(self) -> bool:
-        line = self._line(TRAILER_LIMIT, "the trailers are too long")
+        line = self._line(LINE_LIMIT, "the trailers are too long")
         if line is None:
             return False
         self._left += len(line) + 1
@@ -368,10 +405,10 @@ class ResponseReader:
         return bool(line)
 
 
-def _end_of_head(buffer: bytes) -> tuple[int, int]:
+def _end_of_head(buffer: bytes | bytearray, start: int = 0) -> tuple[int, int]:
     """Where the head's last line ends and where the body begins; (-1, -1) before that. Bare LF counts as an end."""
-    end = buffer.find(b"\n\r\n")
-    bare = buffer.find(b"\n\n") if end < 0 else buffer.find(b"\n\n", 0, end)
+    end = buffer.find(b"\n\r\n", start)
+    bare = buffer.find(b"\n\n", start) if end < 0 else buffer.find(b"\n\n", start, end)
     if bare >= 0:
         return bare, bare + 2
     return (end, end + 3) if end >= 0 else (-1, -1)

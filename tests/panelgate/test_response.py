@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panelgate.response import CHUNKED, CLOSE, LENGTH, NONE, BadResponse, ResponseReader
+from tests.vectors.oddities import KEEP, ODDITIES, RESET, Oddity
 
 
 def read(data: bytes, *, method: bytes = b"GET", eof: bool = True, cut: int = 0) -> tuple[ResponseReader, bytes]:
@@ -20,84 +23,67 @@ def read(data: bytes, *, method: bytes = b"GET", eof: bool = True, cut: int = 0)
 H = b"HTTP/1.1 200 OK\r\n"
 CL2 = b"Content-Length: 2\r\n\r\nok"
 
-# What Chromium renders: data, method, body, reusable.
-ACCEPTED = {
-    "plain": (H + CL2, b"ok", True),
-    "lower-case version": (b"http/1.1 200 ok\r\n" + CL2, b"ok", True),
-    "no version number": (b"HTTP 200 OK\r\n" + CL2, b"ok", False),
-    "no reason": (b"HTTP/1.1 200\r\n" + CL2, b"ok", True),
-    "odd status": (b"HTTP/1.1 299 Very Odd\r\n" + CL2, b"ok", True),
-    "space before colon": (H + b"Content-Length : 2\r\n\r\nok", b"ok", True),
-    "line without colon": (H + b"rubbish\r\n" + CL2, b"ok", False),
-    "space in name": (H + b"X Y: 1\r\n" + CL2, b"ok", False),
-    "same length twice": (H + b"Content-Length: 2\r\n" + CL2, b"ok", False),
-    "same length in a list": (H + b"Content-Length: 2, 2\r\n\r\nok", b"ok", False),
-    "length and chunked": (H + b"Transfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-    b"ok", False),
-    "identity": (H + b"Transfer-Encoding: identity\r\n" + CL2, b"ok", False),
-    "chunks with bare LF": (H + b"Transfer-Encoding: chunked\n\n2\nok\n0\n\n",
-    b"ok", True),
-    "chunk extension and trailer": (H + b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nX: y\r\n\r\n", b"ok",
-        True),
-    "bare LF head": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", b"ok", True),
-    "too long": (H + CL2 + b"more", b"ok", False),
-    "negative length": (H + b"Content-Length: -1\r\n\r\nok", b"ok", False),
-    "length with plus": (H + b"Content-Length: +2\r\n\r\nokay", b"okay", False),
-    "leading CRLF": (b"\r\n\r\n" + H + CL2, b"ok", True),
-    "junk in front": (b"\xef\xbb\xbf" + H + CL2, b"ok", False),
-    "interim first": (b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + H + CL2, b"ok", True),
-    "20 kB header": (H + b"X: " + b"a" * 20000 + b"\r\n" + CL2,
-    b"ok", True),
-    "200 headers": (H + b"".join(b"X%d: 1\r\n" % i for i in range(200)) + CL2, b"ok", True),
-    "chunked on 1.0 is literal": (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"2\r\nok\r\n",
-        False),
-    "until close": (b"HTTP/1.0 200 OK\r\n\r\nok", b"ok", False),
-    "1.0 keep-alive": (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + CL2, b"ok", True),
-    "says close": (H + b"Connection: close\r\n" + CL2, b"ok", False),
-    "folded": (H + b"X: a\r\n b\r\n" + CL2, b"ok", False),
-    "204 with body": (b"HTTP/1.1 204 No\r\n" + CL2, b"", False),
-    "304": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", True),
-    "205": (b"HTTP/1.1 205 Reset\r\n\r\n", b"", True),
-    "empty": (H + b"Content-Length: 0\r\n\r\n", b"", True),
-}  # fmt: skip
-REFUSED = {
-    "two lengths": H + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
-    "two lengths in a list": H + b"Content-Length: 2, 3\r\n\r\nabc",
-    "NUL": H + b"X: \0\r\n" + CL2,
-    "cut short": H + b"Content-Length: 5\r\n\r\nabc",
-    "chunks cut short": H + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
-    "no last chunk": H + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
-    "chunk too long": H + b"Transfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n",
-    "chunk size 0x5": H + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\nok\r\n0\r\n\r\n",
-    "no HTTP": b"RFB 003.008\n" + b"x" * 20,
-    "nothing": b"",
-    "half a head": b"HTTP/1.1 200 OK\r\nX: ",
-    "head too large": H + b"X: " + b"a" * 140_000 + b"\r\n\r\n",
+# Beyond the table of oddities: ends that never come, which no browser would wait for.
+ENDLESS = {
+    "head too large": H + b"X: " + b"a" * 140_000,
     "too many lines": H + b"X: 1\r\n" * 600 + b"\r\n",
-    "unasked switch": b"HTTP/1.1 101 Switching\r\n\r\n",
-    "status 2000": b"HTTP/1.1 2000 OK\r\n\r\n",
-    "interim for ever": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
-    "trailers for ever": H + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 5000,
-    "chunk line for ever": H + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"a" * 9000,
+    "interim for ever": b"HTTP/1.1 100 Continue\r\n\r\n" * 200,
+    "trailers for ever": H + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 50_000,
+    "a trailer for ever": H + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"y" * 20_000,
+    "chunk line for ever": H + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"a" * 20_000,
+    "no end of line behind a chunk": H + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok" + b"\r" * 20_000,
+    "empty lines for ever": b"\r\n" * 1000,
 }
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
-@pytest.mark.parametrize("cut", [0, 1, 7])
-def test_what_chromium_renders_is_read(name: str, cut: int) -> None:
-    data, body, reusable = ACCEPTED[name]
-    reader, got = read(data, cut=cut)
-    assert reader.done
-    assert got == body
-    if not cut:
-        assert reader.reusable is reusable
+def outcome(oddity: Oddity, cut: int) -> tuple[tuple[int | None, bytes, dict[str, str]], bool]:
+    """What the reader makes of it, as the table writes it down; and whether the connection may be used again."""
+    reader = ResponseReader()
+    reader.reset(oddity.method.encode())
+    data = oddity.answer
+    try:
+        body = b"".join(reader.feed(data[at : at + cut]) for at in range(0, len(data), cut))
+        if not reader.done:
+            assert oddity.ends != KEEP, "it would wait for ever"
+            if oddity.ends == RESET:
+                raise BadResponse("reset")
+            reader.eof()
+    except BadResponse:
+        return (None, b"", {}), False
+    head = reader.head
+    assert head is not None
+    keys = {key for key, _, _ in head.headers if key.startswith(b"x-")}
+    headers = {key.decode(): b", ".join(head.values(key)).decode("latin-1") for key in keys}
+    return (head.status, body, headers), reader.reusable
 
 
-@pytest.mark.parametrize("name", REFUSED)
-@pytest.mark.parametrize("cut", [0, 5])
-def test_what_can_not_be_framed_is_refused(name: str, cut: int) -> None:
+@pytest.mark.parametrize("oddity", ODDITIES, ids=lambda oddity: oddity.name)
+def test_what_chromium_takes_is_read_and_what_it_refuses_is_refused(oddity: Oddity) -> None:
+    read, reused = outcome(oddity, len(oddity.answer) or 1)
+    assert read == oddity.read
+    assert reused is oddity.reused
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1460])
+def test_it_is_the_same_however_the_bytes_are_cut(cut: int) -> None:
+    for oddity in ODDITIES:
+        if len(oddity.answer) // cut < 3000:
+            assert outcome(oddity, cut)[0] == oddity.read, oddity.name
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("cut", [5, 1_000_000])
+def test_what_has_no_end_is_refused(name: str, cut: int) -> None:
+    reader = ResponseReader()
+    pieces = (ENDLESS[name][at : at + cut] for at in range(0, len(ENDLESS[name]), cut))
     with pytest.raises(BadResponse):
-        read(REFUSED[name], cut=cut)
+        deque(map(reader.feed, pieces), maxlen=0)
+
+
+def test_every_difference_has_its_reason() -> None:
+    for oddity in ODDITIES:
+        assert bool(oddity.why) == (oddity.ours is not None or oddity.ours_headers is not None), oddity.name
+    assert len({oddity.name for oddity in ODDITIES}) == len(ODDITIES) > 150
 
 
 def test_head_has_no_body_and_keeps_its_length() -> None:
@@ -171,7 +157,7 @@ def test_a_wanted_switch_ends_http_and_leaves_the_rest() -> None:
 
 
 def test_control_characters_do_not_travel_on() -> None:
-    reader, _ = read(H + b"X: a\x0bb\rc\r\n" + CL2)
+    reader, _ = read(H + b"X: a\x0bb\x7fc\r\n" + CL2)
     assert reader.head is not None
     assert reader.head.values(b"x") == [b"a b c"]
 
