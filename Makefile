@@ -86,7 +86,7 @@ setup-test: setup programs $(STAMP)/dev $(FUXA)/installed $(NODE_RED)/installed 
 # --- running ---------------------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: setup ## Run everything on this machine (PORT=8080 DATA=data DEMO=1)
+run: setup ## Run everything on this machine (PORT=8080 DATA=data DEMO=1 ORIGINS=names)
 	@exec $(BIN)/panelgate run
 
 # --- checking --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from access import activation, audit, authority, configuration, levels, presence, targets
+from access import activation, audit, authority, configuration, levels, presence, public_ports, targets
 from access.db import Unit, not_found
 from access.models.machines import ActivationKey, Device, Service
 from access.models.people import Grant
@@ -157,6 +157,7 @@ def delete(unit: Unit, actor: Actor, device: Device) -> None:
     """Remove a device: its agent is cut off, its services go, its address is never given again."""
     unbind(unit, device, "deleted")
     for service in unit.all(Service, Service.device_id == device.id):
+        public_ports.release(unit, service)
         unit.delete(service)
     for grant in unit.all(Grant, Grant.device_id == device.id):
         unit.delete(grant)

@@ -16,6 +16,7 @@ from access.throttle import ADDRESSES_PER_MINUTE, SIGN_INS_PER_MINUTE, Throttle
 from panelgate.assertion import SeenOnce
 from panelgate.clock import Clock
 from panelgate.pki import Authority, Peer
+from panelgate.ports import PortRange
 from panelgate.settings import AccessSettings
 
 DATABASE_FILE = "panelgate.sqlite"
@@ -45,6 +46,11 @@ class Kernel:
     throttle: Throttle = field(default_factory=lambda: Throttle(SIGN_INS_PER_MINUTE))
     addresses: Throttle = field(default_factory=lambda: Throttle(ADDRESSES_PER_MINUTE))
     is_revoked: Callable[[Store, Peer], bool] = field(default=certificate_is_revoked)
+
+    @property
+    def service_ports(self) -> PortRange | None:
+        """The ports that services get as their origins; None where they have names."""
+        return self.settings.service_ports
 
     @property
     def data(self) -> Path:

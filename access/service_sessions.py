@@ -161,6 +161,7 @@ def as_json(held: Held) -> dict[str, Any]:
             "id": service.id, "slug": service.slug, "name": service.name, "host": service.host, "port": service.port,
             "protocol": service.protocol, "path": service.path, "options": dict(service.options),
             "tls_verify": service.tls_verify, "tls_pin": service.tls_pin,
+            "public_port": service.public_port,
         },
         "permission": held.permission,
         "manages": held.manages,
@@ -168,6 +169,7 @@ def as_json(held: Held) -> dict[str, Any]:
             {
                 "id": other.id, "slug": other.slug, "name": other.name, "host": other.host, "port": other.port,
                 "protocol": other.protocol, "label": other.host_label, "permission": allowed,
+                "public_port": other.public_port,
                 "options": {key: other.options[key] for key in SIBLING_OPTIONS if key in other.options},
             }
             for other, allowed in held.siblings

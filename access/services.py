@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from access import configuration, devices, levels, service_options, targets
+from access import configuration, devices, levels, public_ports, service_options, targets
 from access.db import Unit, not_found
 from access.keyring import Keyring
 from access.models.machines import Device, Service
@@ -221,6 +221,7 @@ def delete(unit: Unit, actor: Actor, device: Device, service: Service) -> None:
     devices.record(unit, actor, "service.delete", device, facts, service.slug)
     for grant in unit.all(Grant, Grant.service_id == service.id):
         unit.delete(grant)
+    public_ports.release(unit, service)
     unit.delete(service)
     configuration.changed(unit, device)
 

@@ -31,7 +31,7 @@ def service_summary(service: Service, *, manages: bool = False) -> dict[str, Any
         "id": service.id, "slug": service.slug, "name": service.name, "host": service.host, "port": service.port,
         "protocol": service.protocol, "path": service.path, "visible": service.visible, "kind": service.kind,
         "host_label": service.host_label, "has_password": service.sealed_password is not None,
-        "tls_verify": service.tls_verify, "tls_pin": service.tls_pin,
+        "tls_verify": service.tls_verify, "tls_pin": service.tls_pin, "public_port": service.public_port,
     } | ({"options": dict(service.options)} if manages else {})  # fmt: skip
 
 

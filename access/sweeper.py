@@ -7,7 +7,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from access import adhoc, circuits, connections, handoffs, presence, relays, service_sessions, signing
+from access import (
+    adhoc,
+    circuits,
+    connections,
+    handoffs,
+    presence,
+    public_ports,
+    relays,
+    service_sessions,
+    signing,
+)
 from access.db import Store
 from access.events import Event
 from access.kernel import Kernel
@@ -56,6 +66,7 @@ def tidy(kernel: Kernel) -> None:
     service_sessions.sweep(kernel.store)
     circuits.sweep(kernel.store)
     adhoc.sweep(kernel.store)
+    public_ports.sweep(kernel.store, kernel.service_ports)
     with kernel.store.operator(write=True) as unit:
         signing.ensure(unit, kernel.keyring)
 

@@ -1,6 +1,7 @@
 """Slugs, host labels, and which origin a Host header names.
 
-A service's origin is one DNS label under the apps domain: ``{service}--{device}--{account}``.
+A service's origin is one DNS label under the apps domain: ``{service}--{device}--{account}``. Where there is no
+wildcard name and certificate it is a port of its own on the portal's host instead.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from panelgate.errors import Unavailable
+from panelgate.ports import KnownPorts
 
 SLUG_LIMIT = 32  # characters; three slugs and two separators must often fit one label
 LABEL_LIMIT = 63  # octets in a DNS label, RFC 1035 section 2.3.4
@@ -22,6 +26,7 @@ RESERVED_ACCOUNTS = frozenset({
 
 _HASHED = re.compile(r"h[0-9a-f]{8}")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PORT = re.compile(r"[1-9][0-9]{3,4}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -61,20 +66,30 @@ def host_label(service: str, device: str, account: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """The addresses of one installation: the portal, and the apps domain that services live under."""
+    """The addresses of one installation: the portal, and the apps domain that services live under.
+
+    `host` is the portal's name, "" for portal.<domain>. With `ports` services have no names but ports on that host.
+    """
 
     domain: str = "localhost"
     scheme: str = "http"
     port: int = 8080
+    host: str = ""
+    ports: KnownPorts | None = field(default=None, compare=False)
 
     @property
     def _port_suffix(self) -> str:
         return "" if self.port == {"http": 80, "https": 443}[self.scheme] else f":{self.port}"
 
     @property
+    def portal_name(self) -> str:
+        """The portal's host name, without port."""
+        return self.host or f"portal.{self.domain}"
+
+    @property
     def portal_host(self) -> str:
         """The portal's Host header, with the port when it isn't the scheme's own."""
-        return f"portal.{self.domain}{self._port_suffix}"
+        return f"{self.portal_name}{self._port_suffix}"
 
     @property
     def portal_origin(self) -> str:
@@ -89,24 +104,87 @@ class Sites:
     @property
     def apps_wildcard(self) -> str:
         """All service origins as a content policy's host source."""
+        if self.ports is not None:
+            return f"{self.scheme}://{self.portal_name}:*"
         return f"{self.scheme}://*.{self.apps_suffix}{self._port_suffix}"
 
+    @property
+    def cookie_stem(self) -> str:
+        """What the names of the portal's cookies begin with.
+
+        Services at ports share the portal's host, and with it its cookies: browsers that know the longer prefix let
+        no script set such a cookie, to the others it is a __Host- cookie like the shorter one.
+        """
+        return "__Host-" if self.ports is None else "__Host-Http-"
+
+    def learn(self, label: str, port: object) -> None:
+        """Note a service's port as the access server said it; of no meaning where services have names."""
+        if self.ports is not None:
+            self.ports.learn(label, port)
+
+    def hear(self, label: str, port: object) -> None:
+        """The same from an answer that may be a minute old."""
+        if self.ports is not None:
+            self.ports.hear(label, port)
+
+    def has_origin(self, label: str) -> bool:
+        """Whether the service has an origin that is known here."""
+        return self.ports is None or self.ports.port_of(label) is not None
+
     def service_host(self, label: str) -> str:
-        """The Host header of a service's origin."""
-        return f"{label}.{self.apps_suffix}{self._port_suffix}"
+        """The Host header of a service's origin; Unavailable("no_port") when it has no port that is known here."""
+        if self.ports is None:
+            return f"{label}.{self.apps_suffix}{self._port_suffix}"
+        port = self.ports.port_of(label)
+        if port is None:
+            raise Unavailable(
+                "no_port",
+                "This panel has no port of its own. Access server and web proxies must have the same "
+                "PANELGATE_ORIGINS and PANELGATE_ORIGIN_PORTS, with ports left in the range.",
+            )
+        return f"{self.portal_name}:{port}"
 
     def service_origin(self, label: str) -> str:
         """A service's origin as a browser writes it."""
         return f"{self.scheme}://{self.service_host(label)}"
 
+    def word_of(self, label: str) -> str:
+        """What names a service's origin in addresses of the portal: its label, or its port.
+
+        A port says nothing of the machine behind it, and everybody may try ports.
+        """
+        return label if self.ports is None else str(self.ports.port_of(label) or "")
+
+    def word_ok(self, word: str) -> bool:
+        """Whether `word` could name an origin of this installation."""
+        if self.ports is not None:
+            return self.port_named(f"{self.portal_name}:{word}") is not None
+        return len(word) <= LABEL_LIMIT and _LABEL.fullmatch(word) is not None and word == word.lower()
+
+    def port_named(self, host: str) -> int | None:
+        """The port of the range that a Host header names; None for anything else, and where services have names."""
+        if self.ports is None:
+            return None
+        name, _, port = host.lower().rpartition(":")
+        if name != self.portal_name or not _PORT.fullmatch(port) or int(port) not in self.ports.range:
+            return None
+        return int(port)
+
     def label_of(self, host: str) -> str | None:
         """The label that a Host header names, or None: other domain, other port, trailing dot, odd characters."""
+        if self.ports is not None:
+            port = self.port_named(host)
+            return self.ports.label_at(port) if port is not None else None
         suffix = f".{self.apps_suffix}{self._port_suffix}"
         lowered = host.lower()
         if not lowered.endswith(suffix):
             return None
         label = lowered[: -len(suffix)]
         return label if len(label) <= LABEL_LIMIT and _LABEL.fullmatch(label) else None
+
+    def is_service(self, host: str) -> bool:
+        """Whether a Host header is one that services have."""
+        return (self.label_of(host) if self.ports is None else self.port_named(host)) is not None
 
     def is_portal(self, host: str) -> bool:
         """Whether a Host header names the portal."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from panelgate.names import Sites
+from panelgate.ports import KnownPorts, PortRange
 
 
 class _Common(BaseSettings):
@@ -21,10 +22,29 @@ class _Common(BaseSettings):
     )
 
 
-class AccessSettings(_Common):
+class _Origins(_Common):
+    """What access servers and web proxies must agree on, so the variables have one name for both."""
+
+    origins: Literal["names", "ports"] = Field(
+        "names", validation_alias="PANELGATE_ORIGINS",
+        description="How services get an origin of their own: a name below the apps domain, or a port of the "
+        "portal's host where there is no wildcard name (operate.md).",
+    )  # fmt: skip
+    origin_ports: str = Field(
+        "20000-20999", validation_alias="PANELGATE_ORIGIN_PORTS",
+        description="The ports that services get, where they get ports.",
+    )  # fmt: skip
+
+    @property
+    def service_ports(self) -> PortRange | None:
+        """The range when services have ports, None when they have names; BadInput("bad_origin_ports")."""
+        return PortRange.of(self.origin_ports) if self.origins == "ports" else None
+
+
+class AccessSettings(_Origins):
     """The access server."""
 
-    model_config = SettingsConfigDict(env_prefix="PANELGATE_ACCESS_")
+    model_config = SettingsConfigDict(env_prefix="PANELGATE_ACCESS_", populate_by_name=True)
 
     data: Path = Field(Path("data/access"), description="Folder of the database, the authority and the master key.")
     database: str = Field("", description="SQLAlchemy address of the database; empty: SQLite in the data folder.")
@@ -58,16 +78,17 @@ class RelaySettings(_Common):
     )
 
 
-class WebproxySettings(_Common):
+class WebproxySettings(_Origins):
     """The web proxy."""
 
-    model_config = SettingsConfigDict(env_prefix="PANELGATE_WEBPROXY_")
+    model_config = SettingsConfigDict(env_prefix="PANELGATE_WEBPROXY_", populate_by_name=True)
 
     data: Path = Field(Path("data/webproxy"), description="Folder of its identity.")
     access: str = Field("https://127.0.0.1:8441", description="Address of the access server.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, description="Port to listen on.")
     domain: str = Field("localhost", description="Domain of the installation: portal.<domain> and *.apps.<domain>.")
+    public_host: str = Field("", description="Name of the portal; empty: portal.<domain>.")
     public_scheme: Literal["http", "https"] = Field(
         "http", description="Scheme that browsers use; https unless on localhost."
     )
@@ -80,6 +101,14 @@ class WebproxySettings(_Common):
         "", description="Addresses or networks of load balancers whose X-Forwarded-For counts."
     )
 
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether a load balancer in front ends HTTPS."""
+        return bool(self.trusted_proxies) and self.certificate is None
+
     def sites(self) -> Sites:
-        """The installation's addresses as browsers see them."""
-        return Sites(self.domain, self.public_scheme, self.public_port or self.port)
+        """The installation's addresses as browsers see them; make it once, since it learns services' ports."""
+        ports = self.service_ports
+        known = KnownPorts(ports) if ports is not None else None
+        port = self.public_port or self.port
+        return Sites(self.domain, self.public_scheme, port, self.public_host.lower(), known)

@@ -232,9 +232,17 @@ _PORT = click.IntRange(1, 65535)
 @click.option(
     "--demo/--no-demo", envvar="DEMO", default=True, show_default=True, help="With the demonstration machine."
 )
-def run(port: int, access_port: int, relay_port: int, data: Path, demo: bool) -> None:
+@click.option(
+    "--origins",
+    envvar=["ORIGINS", "PANELGATE_ORIGINS"],
+    default="names",
+    show_default=True,
+    type=click.Choice(["names", "ports"]),
+    help="Services have names of their own, or ports.",
+)
+def run(port: int, access_port: int, relay_port: int, data: Path, demo: bool, origins: str) -> None:
     """Run everything on this machine: access server, relay, web proxy, and a demonstration machine with its agent."""
-    plan = Plan(data.resolve(), port, access_port, relay_port, demo, dict(os.environ))
+    plan = Plan(data.resolve(), port, access_port, relay_port, demo, dict(os.environ), origins)
     with _alone_with(plan.data):
         health.check_ports(plan.ports())
         asyncio.run(Supervisor(plan, Style(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)).run())

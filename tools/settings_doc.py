@@ -16,7 +16,8 @@ The server roles read environment variables. Each has a default that fits everyt
 empty. This page is made from `panelgate/settings.py` by `make docs`.
 
 The agent has no such settings: what it needs comes with its enrolment and its signed configuration
-(`panelgate agent enrol --help`). `make run` takes `PORT`, `DATA`, `DEMO`, `ACCESS_PORT` and `RELAY_PORT`.
+(`panelgate agent enrol --help`). `make run` takes `PORT`, `DATA`, `DEMO`, `ORIGINS`, `ACCESS_PORT`
+and `RELAY_PORT`.
 """
 
 
@@ -28,7 +29,10 @@ def page() -> str:
             f"\n## {(role.__doc__ or '').strip().rstrip('.')}\n\n| variable | default | what it does |\n|---|---|---|\n"
         )
         prefix = role.model_config["env_prefix"]
-        parts += [_row(f"{prefix}{name.upper()}", field) for name, field in role.model_fields.items()]
+        parts += [
+            _row(str(field.validation_alias or f"{prefix}{name.upper()}"), field)
+            for name, field in role.model_fields.items()
+        ]
     return "".join(parts)
 
 

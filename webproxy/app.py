@@ -41,7 +41,7 @@ class HostCheck:
         if len(hosts) != 1:
             return False
         static = scope["path"].startswith(SERVICE_STATIC)
-        return self._sites.label_of(hosts[0]) is not None if static else self._sites.is_portal(hosts[0])
+        return self._sites.is_service(hosts[0]) if static else self._sites.is_portal(hosts[0])
 
 
 def create_app(make_web: Callable[[], Web], sites: Sites) -> Starlette:

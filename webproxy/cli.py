@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from panelgate.names import Sites
 from panelgate.pki import Identity, Role, from_pem, make_csr, make_key
 from panelgate.settings import WebproxySettings
 from panelgate.tasks import spawn
-from webproxy import tls
+from webproxy import listening, tls
 from webproxy.app import create_app
 from webproxy.forward.clients import Clients
 from webproxy.forward.protocol import FrontProtocol
@@ -91,7 +92,8 @@ def check(settings: WebproxySettings, *, behind_proxy: bool) -> None:
             "no_trusted_proxies",
             "--behind-proxy needs the load balancer's addresses in PANELGATE_WEBPROXY_TRUSTED_PROXIES",
         )
-    local = sites.domain == "localhost" or sites.domain.endswith(".localhost")
+    local = sites.portal_name == "localhost" or sites.portal_name.endswith(".localhost")
+    _check_names(sites, settings)
     if sites.scheme == "http" and not local:
         raise BadInput(
             "plain_http",
@@ -108,18 +110,38 @@ def check(settings: WebproxySettings, *, behind_proxy: bool) -> None:
         raise BadInput("bad_trusted_proxies", f"the trusted proxies are not addresses or networks: {error}") from error
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with the certificate kept fresh."""
+def _check_names(sites: Sites, settings: WebproxySettings) -> None:
+    """Whether portal and services can be told apart."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", sites.portal_name):
+        raise BadInput("bad_host", "PANELGATE_WEBPROXY_PUBLIC_HOST is a name, without scheme and port")
+    if sites.ports is None:
+        if sites.portal_name.endswith(f".{sites.apps_suffix}"):
+            raise BadInput("bad_host", f"the portal's name can't be below {sites.apps_suffix}, where services are")
+        return
+    for port in (settings.port, sites.port):
+        if port in sites.ports.range:
+            raise BadInput(
+                "bad_origin_ports", f"port {port} is the portal's: keep it out of PANELGATE_ORIGIN_PORTS"
+            )  # fmt: skip
 
-    def __init__(self, config: uvicorn.Config, settings: WebproxySettings, context: ssl.SSLContext | None) -> None:
+
+class _Server(uvicorn.Server):
+    """uvicorn, with the certificate kept fresh, and with all listeners where services have ports."""
+
+    def __init__(
+        self, config: uvicorn.Config, settings: WebproxySettings, sites: Sites, context: ssl.SSLContext | None
+    ) -> None:
         super().__init__(config)
         self._settings = settings
+        self._sites = sites
         self._context = context
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Serve until told to stop."""
         watcher = None
         settings = self._settings
+        if sockets is None and self._sites.ports is not None and not settings.behind_proxy:
+            sockets = self._open()
         if self._context is not None and settings.certificate is not None and settings.key is not None:
             watcher = spawn("certificate", tls.keep_fresh(self._context, settings.certificate, settings.key))
         try:
@@ -127,6 +149,12 @@ class _Server(uvicorn.Server):
         finally:
             if watcher is not None:
                 watcher.cancel()
+
+    def _open(self) -> list[object]:
+        ports = self._sites.ports
+        assert ports is not None
+        listening.room_for(len(ports.range))
+        return [*listening.open_sockets(self._settings.host, [self._settings.port, *ports.range])]
 
 
 def make_server(settings: WebproxySettings, *, behind_proxy: bool = False) -> uvicorn.Server:
@@ -143,13 +171,13 @@ def make_server(settings: WebproxySettings, *, behind_proxy: bool = False) -> uv
     sites = settings.sites()
 
     def make_web() -> Web:
-        return Web(settings, AccessClient(settings.access, identity), identity)
+        return Web(settings, AccessClient(settings.access, identity), identity, sites=sites)
 
     context = None
     if settings.certificate is not None and settings.key is not None:
         context = tls.make_context(settings.certificate, settings.key)
     log.info("web proxy starts", portal=sites.portal_origin, host=settings.host, port=settings.port)
-    return _Server(listener(settings, make_web, sites, context), settings, context)
+    return _Server(listener(settings, make_web, sites, context), settings, sites, context)
 
 
 def listener(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 
 SECONDS = 60  # from the portal's redirect to the hand-off that it leads to
-COOKIE_PREFIX = "__Host-pgd-"  # followed by the mark, so that links opened side by side don't undo each other
+# After the site's `cookie_stem`, and followed by the mark, so that links opened side by side don't undo each other.
+COOKIE = "pgd-"
 
 
-def mark_of(label: str, target: bytes) -> str:
-    """The short name of one target (path and query) at one service's host label."""
-    return hashlib.sha256(label.encode() + b" " + target).hexdigest()[:32]
+def mark_of(word: str, target: bytes) -> str:
+    """The short name of one target (path and query) at one service's origin, named as `Sites.word_of` does."""
+    return hashlib.sha256(word.encode() + b" " + target).hexdigest()[:32]

@@ -42,7 +42,7 @@ class Web:
         self.access = access
         self.clock = clock or Clock()
         self.clients = Clients(settings.trusted_proxies)
-        self.places = Places(self.sites)
+        self.places = Places(self.sites, access, self.clock, any_host=settings.behind_proxy)
         self.events = Events(access)
         self.sessions = ServiceSessions(access, self.clock)
         self.refusals = Refusals(access, self.clock, self.sites.portal_origin)

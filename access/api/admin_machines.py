@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from access import adhoc, devices, permissions, services, summaries
+from access import adhoc, devices, permissions, public_ports, services, summaries
 from access.api.deps import Body, FromWebproxy, FullSession, Parts, permitted
 from access.api.relay import Done
 from access.db import Unit
@@ -166,6 +166,7 @@ def create_service(kernel: Parts, who: FullSession, device_id: str, body: NewSer
         given = body.model_dump()
         given["password"] = Secret(body.password) if body.password is not None else None
         service = services.create(unit, kernel.keyring, _actor(who), device, services.Fields(**given))
+        public_ports.give(unit, kernel.service_ports, service)
         return {"service": summaries.service_summary(service, manages=True)}
 
 

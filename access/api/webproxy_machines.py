@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 from access import (
@@ -15,6 +15,7 @@ from access import (
     devices,
     handoffs,
     permissions,
+    public_ports,
     resolve,
     service_sessions,
     summaries,
@@ -55,21 +56,34 @@ class Resolve(Body):
 
 
 class Handoff(Body):
-    """What is to be opened; `nonce_hash` is the hex SHA-256 of the nonce in the browser's cookie there."""
+    """What is to be opened; `nonce_hash` is the hex SHA-256 of the nonce in the browser's cookie there.
 
-    host_label: Label
+    `public_port` instead of a label: where services have ports, the browser came with nothing else.
+    """
+
+    host_label: Label = ""
+    public_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     nonce_hash: Annotated[str, Field(max_length=64)]
 
 
 class Code(BaseModel):
-    """A one-time code, good for a minute."""
+    """A one-time code, good for a minute, and whose it is."""
 
     code: str
+    host_label: str
 
 
-class Redeem(Handoff):
+class AtPort(BaseModel):
+    """The service that has a port as its origin; empty when none has."""
+
+    host_label: str
+
+
+class Redeem(Body):
     """A code as the browser brought it to the service's origin."""
 
+    host_label: Label
+    nonce_hash: Annotated[str, Field(max_length=64)]
     code: Token
 
 
@@ -168,16 +182,25 @@ def resolve_link(kernel: Parts, who: FullSession, body: Resolve) -> dict[str, An
     link = resolve.Link(body.account, body.device, body.service, body.ip, body.port, tuple(body.names))
     found = resolve.resolve(kernel.store, who, link)
     if not body.open or "offer" not in found:
-        return found
+        return public_ports.complete(kernel.store, kernel.service_ports, who.account_id, found)
     kernel.addresses.hit("address", who.user_id)
-    return resolve.take(kernel.store, kernel.keyring, who, found)
+    taken = resolve.take(kernel.store, kernel.keyring, who, found)
+    return public_ports.complete(kernel.store, kernel.service_ports, who.account_id, taken)
 
 
 @router.post("/handoff")
 def create_handoff(kernel: Parts, who: FullSession, body: Handoff) -> Code:
     """A one-time code that carries the sign-in to a service's origin."""
     with kernel.store.account(who.account_id, write=True) as unit:
-        return Code(code=handoffs.create(unit, who, body.host_label, body.nonce_hash))
+        port = body.public_port
+        label = body.host_label if port is None else public_ports.label_in(unit, port)
+        return Code(code=handoffs.create(unit, who, label, body.nonce_hash), host_label=label)
+
+
+@router.get("/ports/{port}")
+def service_at_port(kernel: Parts, port: Annotated[int, Path(ge=1, le=65535)]) -> AtPort:
+    """Which service a port is the origin of."""
+    return AtPort(host_label=public_ports.label_at(kernel.store, port))
 
 
 @router.post("/handoff/redeem")

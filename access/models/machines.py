@@ -67,6 +67,18 @@ class Service(Row, AccountBound, Base):
     created: Mapped[float] = mapped_column(Double)
 
 
+class PublicPort(Base):
+    """A port that a service has or had as its origin. It outlives the service: `freed` says since when nobody has it.
+
+    INVARIANT: `freed` is None while a service has the port.
+    """
+
+    __tablename__ = "public_ports"
+
+    port: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    freed: Mapped[float | None] = mapped_column(Double)
+
+
 class ActivationKey(Row, AccountBound, Base):
     """A one-time key for a device's enrolment. Kept after use, so that a second use is told apart from a wrong key."""
 

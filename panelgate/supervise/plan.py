@@ -23,6 +23,7 @@ class Plan:
     relay_port: int
     demo: bool
     environment: Mapping[str, str]
+    origins: str = "names"
     command: Sequence[str] = (sys.executable, "-m", "panelgate")
 
     @property
@@ -88,6 +89,7 @@ class Plan:
             "PANELGATE_WEBPROXY_DATA": str(self.data / "webproxy"),
             "PANELGATE_WEBPROXY_ACCESS": self.access_url,
             "PANELGATE_WEBPROXY_PORT": str(self.port),
+            "PANELGATE_ORIGINS": self.origins,
         }
         if self.demo:
             settings["PANELGATE_ACCESS_LAN_LOOPBACK"] = "1"

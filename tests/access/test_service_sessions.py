@@ -150,7 +150,7 @@ def test_siblings_are_the_other_web_services_that_the_user_may_use(plant: Plant)
         made, _ = [services.create(unit, plant.kernel.keyring, ACTOR, device, given) for given in (fields, hidden)]
     trend = {
         "id": made.id, "slug": "trend", "name": "Trend", "host": "192.168.0.12", "port": 443, "protocol": "https",
-        "label": "trend--press--acme", "permission": "operate", "options": {},
+        "label": "trend--press--acme", "permission": "operate", "options": {}, "public_port": None,
     }  # fmt: skip
     assert service_sessions.as_json(plant.look(token, plant.hmi))["siblings"] == [trend]
     rival = Plant(plant.kernel, "rival")

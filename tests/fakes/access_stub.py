@@ -23,6 +23,7 @@ class AccessStub:
         self.reports: dict[str, dict[str, Any]] = {}
         self.connections: dict[str, dict[str, Any]] = {}
         self.circuits = 0
+        self.ports: dict[int, str] = {}
         self.now = now
         self._events: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
 
@@ -30,7 +31,7 @@ class AccessStub:
         self, token: str, *, session_id: str = "s1", user: str = "u1", service: str = "hmi", service_id: str = "svc1",
         device: str = "press", account: str = "acme", protocol: str = "http", permission: str = "operate",
         host: str = "10.0.0.5", port: int = 80, expires: float = 1e10, options: dict[str, Any] | None = None,
-        siblings: list[dict[str, Any]] | None = None,
+        siblings: list[dict[str, Any]] | None = None, public_port: int | None = None,
     ) -> str:  # fmt: skip
         label = host_label(service, device, account)
         self.sessions[token, label] = {
@@ -40,11 +41,13 @@ class AccessStub:
             "device": {"id": f"id-{device}", "slug": device, "name": device},
             "service": {
                 "id": service_id, "slug": service, "name": service, "host": host, "port": port, "protocol": protocol,
-                "path": "/", "options": options or {},
+                "path": "/", "options": options or {}, "public_port": public_port,
             },
             "siblings": siblings or [], "permission": permission,
             "expires": iso(min(expires, 4e9)), "idle_seconds": 1800,
         }  # fmt: skip
+        if public_port is not None:
+            self.ports[public_port] = label
         return label
 
     def add_code(self, code: str, label: str, nonce: str, token: str) -> None:
@@ -71,6 +74,8 @@ class AccessStub:
         await asyncio.sleep(0)
         if self.down:
             raise Unavailable("access_down", "the access server can't be reached")
+        if path.startswith("/webproxy/v1/ports/"):
+            return {"host_label": self.ports.get(int(path.rpartition("/")[2]), "")}
         name = "_" + path.removeprefix("/webproxy/v1/").replace("/", "_").replace("-", "_")
         answer = getattr(self, name)(json)
         assert isinstance(answer, dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from uvicorn.server import ServerState
 
 from panelgate.clock import FakeClock
 from panelgate.names import Sites
+from panelgate.ports import KnownPorts, PortRange
 from panelgate.settings import WebproxySettings
 from tests.fakes.access_stub import AccessStub
 from tests.fakes.circuit import FakeCircuit
@@ -105,6 +107,7 @@ class Front:
     clock: FakeClock = field(default_factory=FakeClock)
     label: str = ""
     fronts: set[Any] = field(default_factory=set)
+    service_ports: list[int] = field(default_factory=list)
     raws: list[Raw] = field(default_factory=list)
 
     @property
@@ -125,14 +128,14 @@ class Front:
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    async def connect(self) -> Raw:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 22)
+    async def connect(self, port: int = 0) -> Raw:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.port, limit=1 << 22)
         self.raws.append(Raw(reader, writer))
         return self.raws[-1]
 
-    async def ask(self, data: bytes) -> Answer:
+    async def ask(self, data: bytes, port: int = 0) -> Answer:
         """One request on a connection of its own."""
-        raw = await self.connect()
+        raw = await self.connect(port)
         try:
             return await raw.ask(data)
         finally:
@@ -220,11 +223,23 @@ async def portal(scope: Any, receive: Any, send: Any) -> None:
     await PlainTextResponse(f"portal {scope['method']} {scope['path']} {len(body)}")(scope, receive, send)
 
 
+def _bound() -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
 @asynccontextmanager
 async def running(
     device: Device | None = None, *, sites: Sites | None = None, settings: dict[str, Any] | None = None,
-    session: dict[str, Any] | None = None,
+    session: dict[str, Any] | None = None, ports: int = 0,
 ) -> AsyncIterator[Front]:  # fmt: skip
+    """A front; with `ports` so many more listeners, which are the origins of services."""
+    sockets = sorted((_bound() for _ in range(1 + ports)), key=lambda one: int(one.getsockname()[1]))
+    numbers = [int(one.getsockname()[1]) for one in sockets]
+    if ports and sites is None:
+        sites = Sites(port=numbers[0], ports=KnownPorts(PortRange(numbers[1], numbers[-1])))
     device = device or Device()
     await device.start()
     access, clock = AccessStub(), FakeClock()
@@ -243,17 +258,21 @@ async def running(
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: FrontProtocol(config=config, server_state=state, app_state={"web": web}), "127.0.0.1", 0
-    )
+    servers = [
+        await loop.create_server(
+            lambda: FrontProtocol(config=config, server_state=state, app_state={"web": web}), sock=one
+        )
+        for one in sockets
+    ]
     await web.start()
-    front = Front(web, access, device, server.sockets[0].getsockname()[1], targets, circuits, clock)
+    front = Front(web, access, device, numbers[0], targets, circuits, clock, service_ports=numbers[1:])
     front.fronts = state.connections
     front.label = access.add_session("tok", **(session or {}))
     try:
         yield front
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         for raw in front.raws:
             await raw.closed()
         for connection in list(state.connections):

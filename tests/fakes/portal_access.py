@@ -168,6 +168,7 @@ class FakeAccess:
         self.role = role
         self.signup = False
         self.full = False  # no room for another address of a link
+        self.ports: dict[int, str] = {}
         self.fail: Exception | None = None
         self.calls: list[tuple[str, str, Any]] = []
         self.stages = {"full-token": "full", "factor-token": "factor", "enrol-token": "enrol"}
@@ -375,6 +376,8 @@ class FakeAccess:
             return {"recovery_codes": [f"n{n}fw-9pxm-t{n}qa" for n in range(10)]}
         if path.endswith("/look"):
             return {"circuit_id": f"look-{path.split('/')[1]}"}
+        if path == "handoff" and body.get("public_port"):
+            return {"code": "the-code", "host_label": self.ports[body["public_port"]]}
         if path == "handoff":
             if "press-4" not in body["host_label"]:
                 raise Refused("not_found", status=404)

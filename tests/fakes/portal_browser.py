@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from panelgate.names import Sites
 from tests.fakes.portal_access import FakeAccess, FakeWeb, portal
 
 ORIGIN = "http://portal.localhost:8080"
@@ -17,14 +18,15 @@ def browse(
     token: str | None = "full-token",
     origin: str | None = ORIGIN,
     web: FakeWeb | None = None,
+    sites: Sites | None = None,
 ) -> httpx.AsyncClient:
     """Return a client of the portal, signed in as `token` says (None: not at all)."""
     headers = {"user-agent": "test"}
     if token:
-        headers["cookie"] = f"__Host-pgs={token}"
+        headers["cookie"] = f"{sites.cookie_stem if sites else '__Host-'}pgs={token}"
     if origin:
         headers["origin"] = origin
-    transport = httpx.ASGITransport(portal(web or FakeWeb(access)), client=("10.20.0.7", 40_000))
+    transport = httpx.ASGITransport(portal(web or FakeWeb(access, sites)), client=("10.20.0.7", 40_000))
     return httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers)
 
 

@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panelgate.errors import Unavailable
 from panelgate.names import LABEL_LIMIT, Sites, account_ok, host_label, slug_ok, slugify
+from panelgate.ports import KnownPorts, PortRange
 
 SLUGS = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).filter(slug_ok)
 
@@ -88,3 +90,53 @@ def test_hosts_are_compared_without_case() -> None:
     assert Sites().label_of("HMI--M--A.Apps.Localhost:8080") == "hmi--m--a"
     assert Sites().is_portal("PORTAL.localhost:8080")
     assert not Sites().is_portal("portal.localhost.:8080")
+
+
+def by_port() -> Sites:
+    sites = Sites("gate.example", "https", 443, ports=KnownPorts(PortRange(20000, 20999)))
+    sites.learn("hmi--m1--acme", 20001)
+    return sites
+
+
+def test_addresses_where_services_have_ports() -> None:
+    sites = by_port()
+    assert sites.portal_origin == "https://portal.gate.example"
+    assert sites.service_origin("hmi--m1--acme") == "https://portal.gate.example:20001"
+    assert sites.apps_wildcard == "https://portal.gate.example:*"
+    assert sites.label_of("Portal.Gate.example:20001") == "hmi--m1--acme"
+    assert (sites.word_of("hmi--m1--acme"), sites.word_of("x--y--z")) == ("20001", "")
+    assert sites.has_origin("hmi--m1--acme")
+    assert not sites.has_origin("x--y--z")
+    with pytest.raises(Unavailable, match="PANELGATE_ORIGINS"):
+        sites.service_origin("x--y--z")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "portal.gate.example", "portal.gate.example:443", "portal.gate.example:19999", "portal.gate.example:21000",
+        "portal.gate.example:020001", "portal.gate.example:+20001", "portal.gate.example.:20001", "evil:20001",
+        "hmi--m1--acme.apps.gate.example:20001", ":20001", "20001", "portal.gate.example:20001:20001",
+    ],
+)  # fmt: skip
+def test_hosts_that_are_no_services_port(host: str) -> None:
+    assert by_port().port_named(host) is None
+    assert not by_port().is_service(host)
+
+
+def test_the_word_that_the_portal_is_told() -> None:
+    assert by_port().word_ok("20777")
+    assert not by_port().word_ok("hmi--m1--acme")
+    assert not by_port().word_ok("80")
+    names = Sites()
+    assert names.word_of("a--b--c") == "a--b--c"
+    assert names.word_ok("a--b--c")
+    assert not names.word_ok("A--b--c")
+    assert not names.word_ok("a.b")
+    names.learn("a--b--c", 20001)
+    assert names.port_named("portal.localhost:20001") is None
+    assert names.is_service("a--b--c.apps.localhost:8080")
+
+
+def test_the_portal_may_have_a_name_of_its_own() -> None:
+    assert Sites("x", "https", 443, "gate.example").portal_origin == "https://gate.example"

@@ -34,6 +34,7 @@ def test_commands_exist(page: Path):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_settings_exist(page: Path):
     known = {role.model_config["env_prefix"] + name.upper() for role in ROLES for name in role.model_fields}
+    known |= {str(field.validation_alias) for role in ROLES for field in role.model_fields.values()}
     known |= {
         "PANELGATE_RELAY_JOIN_TOKEN",
         "PANELGATE_WEBPROXY_JOIN_TOKEN",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 from panelgate.errors import BadInput
 from panelgate.pki import Authority, Role
 from panelgate.settings import WebproxySettings
+from panelgate.tasks import spawn
 from webproxy.cli import check, group, identity_directory, make_server
 
 FILES = {"certificate": Path("c"), "key": Path("k")}
@@ -27,6 +30,14 @@ REAL = {"domain": "example.com", "public_scheme": "https"}
     (REAL | {"trusted_proxies": "anyone"}, True, "bad_trusted_proxies"),
     ({"certificate": Path("c")}, False, "half_certificate"),
     (FILES, False, "wrong_scheme"),
+    ({"origins": "ports"}, False, None),
+    ({"origins": "ports", "port": 20005}, False, "bad_origin_ports"),
+    ({"origins": "ports", "public_port": 20005}, False, "bad_origin_ports"),
+    ({"origins": "ports", "origin_ports": "20000"}, False, "bad_origin_ports"),
+    ({"origins": "ports", "public_host": "localhost"}, False, None),
+    (REAL | FILES | {"origins": "ports", "public_host": "gate.example.com"}, False, None),
+    (REAL | FILES | {"public_host": "portal.apps.example.com"}, False, "bad_host"),
+    (REAL | FILES | {"public_host": "https://gate.example.com"}, False, "bad_host"),
 ])  # fmt: skip
 def test_unsafe_settings_are_refused_with_advice(
     settings: dict[str, Any], behind_proxy: bool, code: str | None
@@ -53,6 +64,27 @@ def test_the_listener_is_ours(tmp_path: Path) -> None:
     assert server.config.http_protocol_class.__name__ == "FrontProtocol"
     assert server.config.ws_protocol_class is None
     assert not server.config.access_log
+
+
+async def test_where_services_have_ports_all_of_them_listen(tmp_path: Path) -> None:
+    identity = Authority.create().new_identity(Role.WEBPROXY, "w1").save(identity_directory(tmp_path))
+    assert identity
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+        settings = {"data": tmp_path, "port": 0, "public_port": 8080, "origins": "ports"}
+        given = {**settings, "origin_ports": f"{port}-{port}"}
+        server = make_server(WebproxySettings(**given))
+        with pytest.raises(BadInput, match=f"Port {port} at"):
+            await server.serve()
+    server = make_server(WebproxySettings(**given))
+    running = spawn("server", server.serve())
+    async with asyncio.timeout(10):
+        while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
+            await asyncio.sleep(0.01)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    server.should_exit = True
+    await running
 
 
 def test_the_commands_exist() -> None:

@@ -19,16 +19,14 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
 from panelgate.names import Sites
-from webproxy.forward.headers import SESSION_COOKIE, own_cookie
+from webproxy.forward.headers import own_cookie
+from webproxy.forward.jar import NAMES, Jar
 from webproxy.forward.request import RequestHead
 from webproxy.leads import mark_of
 
 NONCE_SECONDS = 300  # to sign in with a second factor; after that the page begins anew by itself
 LANDING_SECONDS = 60  # how long the arrival after a hand-off may take
 PATH_LIMIT = 2048  # bytes of a return path; a longer one leads to the start page, since the cookie must fit
-NONCE_COOKIE = b"__Host-pgn-"
-LANDING_COOKIE = b"__Host-pgl"
-USER_COOKIE = b"__Host-pgu"
 _FLAGS = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
 
 _CODE = re.compile(r"[A-Za-z0-9_.~-]{16,256}")
@@ -53,24 +51,27 @@ class Callback:
     path: bytes
 
 
-def begin(sites: Sites, label: str, target: bytes, *, ask: bool = False) -> Launch:
-    """Send a navigation to `target` (path and query) by way of the portal; `ask`: it lets the person confirm it."""
+def begin(sites: Sites, word: str, target: bytes, *, jar: Jar = NAMES, ask: bool = False) -> Launch:
+    """Send a navigation to `target` (path and query) by way of the portal; `ask`: it lets the person confirm it.
+
+    `word` names the origin at the portal (`Sites.word_of`).
+    """
     nonce = secrets.token_hex(32)
     state = secrets.token_hex(8)
     if target.startswith(b"/.pg/") or len(target) > PATH_LIMIT:
         target = b"/"
     path = base64.urlsafe_b64encode(target).rstrip(b"=")
-    words = {"host": label, "n": hashlib.sha256(nonce.encode()).hexdigest(), "state": state}
+    words = {"host": word, "n": hashlib.sha256(nonce.encode()).hexdigest(), "state": state}
     if ask:
-        words["ask"] = mark_of(label, target)
+        words["ask"] = mark_of(word, target)
     query = urlencode(words)
     cookie = b"%b%b=%b.%b%b; Max-Age=%d" % (
-        NONCE_COOKIE, state.encode(), nonce.encode(), path, _FLAGS, NONCE_SECONDS
+        jar.nonce, state.encode(), nonce.encode(), path, _FLAGS, NONCE_SECONDS
     )  # fmt: skip
     return Launch(f"{sites.portal_origin}/launch?{query}".encode(), cookie)
 
 
-def read_callback(query: bytes, cookies: list[bytes]) -> Callback | None:
+def read_callback(query: bytes, cookies: list[bytes], jar: Jar = NAMES) -> Callback | None:
     """A callback's parts, when they belong to this browser; None otherwise."""
     try:
         fields = parse_qsl(query.decode("ascii"), strict_parsing=True, max_num_fields=4)
@@ -80,7 +81,7 @@ def read_callback(query: bytes, cookies: list[bytes]) -> Callback | None:
     code, state = values.get("code", ""), values.get("state", "")
     if len(values) != len(fields) or not _CODE.fullmatch(code) or not _STATE.fullmatch(state):
         return None
-    value = own_cookie(cookies, NONCE_COOKIE + state.encode())
+    value = own_cookie(cookies, jar.nonce + state.encode())
     if value is None:
         return None
     nonce, dot, packed = value.partition(b".")
@@ -99,33 +100,38 @@ def _path(packed: bytes) -> bytes:
     return path if plain and not path.startswith(b"/.pg/") else b"/"
 
 
-def expected(head: RequestHead, label: str) -> bool:
+def expected(head: RequestHead, word: str, jar: Jar = NAMES) -> bool:
     """Whether a navigation from elsewhere belongs to a hand-off: the callback itself, or the page it leads to."""
     if head.path == b"/.pg/cb":
         return True
-    value = own_cookie(head.cookies, LANDING_COOKIE)
-    return value is not None and secrets.compare_digest(value, mark_of(label, head.target).encode())
+    value = own_cookie(head.cookies, jar.landing)
+    return value is not None and secrets.compare_digest(value, mark_of(word, head.target).encode())
 
 
-FORGET_SESSION = b"Set-Cookie: " + SESSION_COOKIE + b"=; Max-Age=0" + _FLAGS + b"\r\n"
+def forget_session(jar: Jar = NAMES) -> bytes:
+    """The header line that takes the session cookie away."""
+    return b"Set-Cookie: " + jar.session + b"=; Max-Age=0" + _FLAGS + b"\r\n"
 
 
-def signed_in_lines(callback: Callback, label: str, token: str, user_id: str, cookies: list[bytes]) -> bytes:
+def signed_in_lines(
+    callback: Callback, word: str, token: str, user_id: str, cookies: list[bytes], jar: Jar = NAMES
+) -> bytes:
     """The header lines that end a hand-off: session cookie, landing cookie, nonce gone, the way back.
 
-    When another user was signed in on this origin before, the browser forgets that user's pages first.
+    When another user was signed in on this origin before, or another service had its port, the browser forgets what
+    it kept of them first.
     """
-    user = hashlib.sha256(user_id.encode()).hexdigest()[:16].encode()
-    before = own_cookie(cookies, USER_COOKIE)
+    user = hashlib.sha256(f"{jar.owner}{user_id}".encode()).hexdigest()[:16].encode()
+    before = own_cookie(cookies, jar.user)
     lines = [
         b"Location: " + callback.path,
-        b"Set-Cookie: " + SESSION_COOKIE + b"=" + token.encode("ascii") + _FLAGS,
-        b"Set-Cookie: %b%b=; Max-Age=0%b" % (NONCE_COOKIE, callback.state.encode(), _FLAGS),
-        b"Set-Cookie: %b=%b; Max-Age=31536000%b" % (USER_COOKIE, user, _FLAGS),
+        b"Set-Cookie: " + jar.session + b"=" + token.encode("ascii") + _FLAGS,
+        b"Set-Cookie: %b%b=; Max-Age=0%b" % (jar.nonce, callback.state.encode(), _FLAGS),
+        b"Set-Cookie: %b=%b; Max-Age=31536000%b" % (jar.user, user, _FLAGS),
     ]
     if b"?" in callback.path:
-        mark = mark_of(label, callback.path).encode()
-        lines.append(b"Set-Cookie: %b=%b; Max-Age=%d%b" % (LANDING_COOKIE, mark, LANDING_SECONDS, _FLAGS))
+        mark = mark_of(word, callback.path).encode()
+        lines.append(b"Set-Cookie: %b=%b; Max-Age=%d%b" % (jar.landing, mark, LANDING_SECONDS, _FLAGS))
     if before is not None and before != user:
         lines.append(b'Clear-Site-Data: "cache", "storage"')
     return b"\r\n".join(lines) + b"\r\n"

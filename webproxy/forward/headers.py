@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from panelgate.response import ResponseHead
 from webproxy.forward.etags import mark_tag, unmark_tags
+from webproxy.forward.jar import NAMES, Jar, to_browser
 from webproxy.forward.redirects import RedirectRefused, location, refresh
 from webproxy.forward.request import RequestHead
 from webproxy.forward.rules import Rules, private, referrer
@@ -27,8 +28,10 @@ class CookieTrouble(Exception):
 # ---- cookies of the browser
 
 
-def split_cookies(lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """The session tokens found, and the pairs that are not ours; our other cookies are left out."""
+def split_cookies(lines: list[bytes], jar: Jar = NAMES) -> tuple[list[bytes], list[bytes]]:
+    """The session tokens found, and the pairs that are the device's; our other cookies are left out."""
+    if jar.prefix:
+        return jar.split(lines)
     tokens: list[bytes] = []
     others: list[bytes] = []
     for line in lines:
@@ -59,10 +62,10 @@ def session_token(tokens: list[bytes]) -> str | None:
         return None
 
 
-def token_of(lines: list[bytes]) -> str | None:
+def token_of(lines: list[bytes], jar: Jar = NAMES) -> str | None:
     """The session token of a request's cookies; None when there is none or more than one."""
     try:
-        return session_token(split_cookies(lines)[0])
+        return session_token(split_cookies(lines, jar)[0])
     except CookieTrouble:
         return None
 
@@ -269,7 +272,9 @@ def response_lines(rules: Rules, head: ResponseHead, names: set[bytes], *, rewri
 def _special(rules: Rules, head: ResponseHead, kind: int, value: bytes, names: set[bytes]) -> bytes | None:
     """The value of a header that may name addresses or set cookies; None when it doesn't pass."""
     if kind == _COOKIE:
-        return set_cookie(value, secure=rules.secure, names=names, prefix=rules.prefix, rename=rules.foreign_cookies)
+        return set_cookie(
+            value, secure=rules.secure, names=names, prefix=rules.prefix, rename=rules.foreign_cookies, own=rules.jar
+        )
     if kind == _LOCATION:
         try:
             return location(rules, value)
@@ -308,20 +313,21 @@ def of_bytes(
 
 
 def set_cookie(
-    value: bytes, *, secure: bool, names: set[bytes], prefix: bytes = b"", rename: bytes = b""
+    value: bytes, *, secure: bool, names: set[bytes], prefix: bytes = b"", rename: bytes = b"", own: bytes = b""
 ) -> bytes | None:
     """A device's cookie, tied to its own origin; None when it would be one of ours.
 
     Domain goes always, so that cookies of one service never reach another; with `secure` the cookie gets Secure.
     Companions stand below `prefix`. On the same host they share cookies with the page, as all ports of a host do; the
-    cookies of one on another host are put below its prefix under names that begin with `rename`.
+    cookies of one on another host are put below its prefix under names that begin with `rename`. `own` is what the
+    origin's jar puts before all names.
     """
     pair, *attributes = [part.strip(b" \t") for part in value.split(b";")]
     if pair.lstrip(b"= \t").lower().startswith(OUR_PREFIX):
         return None
     if pair.startswith(COMPANION_COOKIE):
         return None
-    kept = [rename + pair]
+    kept = [to_browser(own, rename + pair)]
     path = b"/"
     has_secure = any(part.lower() == b"secure" for part in attributes)
     for part in attributes:

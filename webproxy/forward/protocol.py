@@ -17,6 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from panelgate.log import get_logger
+from panelgate.tasks import spawn
 from webproxy.forward import problems, request, secure
 from webproxy.forward.problems import Problem
 from webproxy.forward.request import COOKIES_LIMIT, HEAD_LIMIT, RequestHead, RequestRefused
@@ -92,6 +93,8 @@ class FrontProtocol(HttpToolsProtocol):
         self._line = secure.Line.PLAIN
         self.early = b""  # bytes behind an upgrade request that is still being decided
         self._upgrading = False
+        self._heard_at: int | None = None  # which port's service may be asked for here; None for every one
+        self._asks = False  # whether it may be unknown whose port was dialled
 
     # ---- transport
 
@@ -101,6 +104,8 @@ class FrontProtocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(high=WRITE_HIGH)
         tls = transport.get_extra_info("sslcontext") is not None
         self._line = secure.line_of(self.web.sites, self.web.clients, self.client, tls=tls)
+        self._heard_at = self.web.places.heard_at(transport.get_extra_info("sockname")[1])
+        self._asks = self.web.sites.ports is not None and self._heard_at != 0
         self._quiet_since = self.loop.time()
         self._timer = self.loop.call_later(IDLE_SECONDS, self._look)
 
@@ -249,7 +254,7 @@ class FrontProtocol(HttpToolsProtocol):
                     head = refused
         self._fed = 0
         keep_alive = parser.should_keep_alive()
-        if self._busy:
+        if self._busy or (self._asks and self._must_ask(head)):
             if len(self._queue) >= QUEUE_LIMIT:
                 self._over = self.closing_after = True
                 return
@@ -293,7 +298,7 @@ class FrontProtocol(HttpToolsProtocol):
             self.show(_refusal(head), None, None)
             return
         self._head = head
-        place = self.web.places.of(head.host)
+        place = self._place_of(head.host)
         if place is None:
             self._unknown_host(head)
             return
@@ -307,9 +312,35 @@ class FrontProtocol(HttpToolsProtocol):
             self.closing_after = True  # the parser stops here and can't read what follows
         self._service.serve(head, place)
 
+    def _place_of(self, host: bytes) -> Place | None:
+        place = self.web.places.of(host)
+        if place is not None and self._heard_at is not None and place.port != self._heard_at:
+            return None
+        return place
+
+    def _must_ask(self, head: RequestHead | RequestRefused) -> bool:
+        """Whether it isn't known yet whose port was dialled: then it is asked, and the request waits in the queue."""
+        if isinstance(head, RequestRefused) or not self.web.places.unsure(head.host):
+            return False
+        if self._place_of(head.host) is None or head.target.startswith(b"/.pg/static/"):
+            return False  # answered without a service
+        self._busy = True
+        spawn("port look-up", self._ask(head.host))
+        return True
+
+    async def _ask(self, host: bytes) -> None:
+        error = await self.web.places.ask(host)
+        self._busy = False
+        if error is not None and self._queue and not self.transport.is_closing():
+            waiting = self._queue.popleft()
+            self._over = self._busy = self.closing_after = True
+            self.show(problems.of_error(error), cast("RequestHead", waiting.head), None)
+            return
+        self._next()
+
     def _unknown_host(self, head: RequestHead) -> None:
         bare = head.host.replace(b".:", b":") if b":" in head.host else head.host.rstrip(b".")
-        place = self.web.places.of(bare) if bare != head.host else None
+        place = self._place_of(bare) if bare != head.host else None
         if place is not None and head.method in request.SAFE_METHODS:
             # A trailing dot makes another origin of the same host: only one of them may exist.
             lines = own_headers("redirect", secure=self.web.sites.scheme == "https")
@@ -378,6 +409,8 @@ class FrontProtocol(HttpToolsProtocol):
         """Begin the next waiting request; in a loop turn of its own, so that a long queue is no deep recursion."""
         if self._busy or not self._queue or self.transport.is_closing():
             return
+        if self._asks and self._must_ask(self._queue[0].head):
+            return
         waiting = self._queue.popleft()
         if self._arriving is waiting:
             self._arriving = None
@@ -389,7 +422,12 @@ class FrontProtocol(HttpToolsProtocol):
             return
         self._start(waiting.head, waiting.raw, keep_alive=waiting.keep_alive)
         exchange = self._exchange
-        if exchange is not None:
+        if exchange is not None and exchange.websocket and self._upgrading:
+            # The parser has met this upgrade already: what follows it is the tunnel's.
+            self._over = self._upgrading = False
+            self._socket = cast("WebSocketExchange", exchange)
+            self._socket.browser_data(self.early)
+        elif exchange is not None:
             for piece in waiting.body:
                 exchange.request_body(piece)
             if waiting.complete:

@@ -40,7 +40,7 @@ def serve(front: FrontProtocol, head: RequestHead, place: Place) -> None:
         elif path == b"/.pg/reset":
             _reset(front, head, place)
         else:
-            _signed_out(front, head)
+            _signed_out(front, head, place)
     elif path == b"/.pg/sign-out" and head.method == b"POST":
         spawn("service sign-out", _sign_out(front, head, place))
     else:
@@ -52,7 +52,7 @@ def _secure(front: FrontProtocol) -> bool:
 
 
 def _callback(front: FrontProtocol, head: RequestHead, place: Place) -> None:
-    callback = handoff.read_callback(head.query, head.cookies)
+    callback = handoff.read_callback(head.query, head.cookies, place.jar)
     if callback is None:
         log.warning("hand-off without its nonce", label=place.label)
         front.show(problems.BAD_HAND_OFF, head, None)
@@ -80,13 +80,13 @@ async def _redeem(front: FrontProtocol, head: RequestHead, place: Place, callbac
     front.web.sessions.add(token, session)
     log.info("signed in on service", label=place.label, session_id=session.session_id)
     lines = own_headers("redirect", secure=_secure(front))
-    lines += handoff.signed_in_lines(callback, place.label, token, str(session.user["id"]), head.cookies)
+    lines += handoff.signed_in_lines(callback, place.word, token, str(session.user["id"]), head.cookies, place.jar)
     front.answer(303, lines, head=head)
 
 
 async def _signed_in(front: FrontProtocol, head: RequestHead, place: Place) -> tuple[ServiceSession, str] | None:
     """The session that a request's cookie means, and its token; None when the answer was a page that says why not."""
-    token = token_of(head.cookies)
+    token = token_of(head.cookies, place.jar)
     if token is None:
         front.show(problems.NO_SESSION, head, None)
         return None
@@ -124,26 +124,26 @@ async def _status(front: FrontProtocol, head: RequestHead, place: Place) -> None
 
 def _reset(front: FrontProtocol, head: RequestHead, place: Place) -> None:
     """Delete everything that the browser keeps for this origin, cookies that siblings planted included."""
-    lines = own_headers("redirect", secure=_secure(front)) + handoff.FORGET_SESSION
+    lines = own_headers("redirect", secure=_secure(front)) + handoff.forget_session(place.jar)
     lines += b'Clear-Site-Data: "cache", "cookies", "storage"\r\nLocation: %b/\r\n' % place.origin
     front.answer(303, lines, head=head)
 
 
-def _signed_out(front: FrontProtocol, head: RequestHead) -> None:
+def _signed_out(front: FrontProtocol, head: RequestHead, place: Place) -> None:
     """The page after signing out. Not "cookies": that would sign the user out of all sibling services as well."""
-    extra = handoff.FORGET_SESSION + b'Clear-Site-Data: "cache", "storage"\r\n'
+    extra = handoff.forget_session(place.jar) + b'Clear-Site-Data: "cache", "storage"\r\n'
     front.show(problems.SIGNED_OUT, head, None, extra)
 
 
 async def _sign_out(front: FrontProtocol, head: RequestHead, place: Place) -> None:
-    token = token_of(head.cookies)
+    token = token_of(head.cookies, place.jar)
     if token is not None:
         try:
             await front.web.sessions.sign_out(token, place.label)
         except PanelgateError as error:
             # This browser is signed out either way; that the sign-in lives on until it idles out must be said.
             log.warning("sign-out not told", label=place.label, reason=error.code)
-            front.show(problems.of_error(error), head, None, handoff.FORGET_SESSION)
+            front.show(problems.of_error(error), head, None, handoff.forget_session(place.jar))
             return
-    lines = own_headers("redirect", secure=_secure(front)) + handoff.FORGET_SESSION
+    lines = own_headers("redirect", secure=_secure(front)) + handoff.forget_session(place.jar)
     front.answer(303, lines + b"Location: /.pg/signed-out\r\n", head=head)

@@ -47,7 +47,7 @@ class ServicePath:
             self._hand_over(head, visit, None)
             return
         verdict = judge(head, place.origin)
-        if verdict is Verdict.ASK and not handoff.expected(head, place.label):
+        if verdict is Verdict.ASK and not handoff.expected(head, place.word, place.jar):
             # The portal asks the person, unless it was the portal's own link that led here.
             sign_in(front, head, place, ask=True)
             return
@@ -71,9 +71,9 @@ class ServicePath:
         """A request whose cookies have not been seen on this connection."""
         front = self._front
         try:
-            token = session_token(split_cookies(head.cookies)[0])
+            token = session_token(split_cookies(head.cookies, place.jar)[0])
         except CookieTrouble:
-            front.show(problems.COOKIE_TROUBLE, head, None, handoff.FORGET_SESSION)
+            front.show(problems.COOKIE_TROUBLE, head, None, handoff.forget_session(place.jar))
             return
         if token is None:
             sign_in(front, head, place)
@@ -88,7 +88,7 @@ class ServicePath:
 
     def _remember(self, head: RequestHead, place: Place, visit: Visit) -> None:
         self._place, self._cookies, self._visit, self._again = place, head.cookies, visit, None
-        self._cookie = cookie_line(split_cookies(head.cookies)[1], visit.cookie_names)
+        self._cookie = cookie_line(split_cookies(head.cookies, place.jar)[1], visit.cookie_names)
 
     def _look_up(self, head: RequestHead, place: Place, token: str) -> None:
         exchange = self._exchange(head)
@@ -99,6 +99,7 @@ class ServicePath:
         front = self._front
         try:
             session = await front.web.sessions.get(token, place.label)
+            visit = front.web.visits.of(session, token)  # meanwhile the port may have become another service's
         except PanelgateError as error:
             if exchange.front is None:
                 return
@@ -110,7 +111,6 @@ class ServicePath:
             return
         if exchange.front is None:
             return
-        visit = front.web.visits.of(session, token)
         self._remember(head, place, visit)
         self._hand_over(head, visit, exchange)
 
@@ -152,7 +152,7 @@ def sign_in(front: FrontProtocol, head: RequestHead, place: Place, *, ask: bool 
     if not head.is_navigation:
         front.show(problems.NO_SESSION, head, None)
         return
-    launch = handoff.begin(front.web.sites, place.label, head.target, ask=ask)
+    launch = handoff.begin(front.web.sites, place.word, head.target, jar=place.jar, ask=ask)
     lines = own_headers("redirect", secure=front.web.sites.scheme == "https")
     lines += b"Location: %b\r\nSet-Cookie: %b\r\n" % (launch.location, launch.cookie)
     front.answer(303, lines, head=head)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from panelgate.options import DEFAULTS, NEVER_SET, ServiceOptions
+from webproxy.forward.jar import NAMES, Jar
 from webproxy.forward.rewrite import DEFAULT_PORTS, Addresses, Origin, parse_origin
 
 COMPANIONS = "/.pg/companion/"
@@ -48,16 +49,18 @@ class Rules:
     mark: bytes = b""  # of this set of addresses: entity tags of rewritten bodies carry it
     companions: Mapping[bytes, bytes] = field(default_factory=dict)  # path prefix to the origin that is there
     prefix: bytes = b""
+    jar: bytes = b""  # put before the names of all cookies, where origins share a host
     foreign_cookies: bytes = b""  # put before the names of a companion's cookies when it is another host
 
     @classmethod
     def of(
         cls, public_origin: str, scheme: str, host: str, port: int, siblings: Mapping[str, str] | None = None,
-        options: ServiceOptions = DEFAULTS, companions: Mapping[str, str] | None = None,
+        options: ServiceOptions = DEFAULTS, companions: Mapping[str, str] | None = None, jar: Jar = NAMES,
     ) -> Rules:  # fmt: skip
         """Rules of the service at `scheme`://`host`:`port` that browsers see at `public_origin`.
 
         `siblings` maps origins on the device's LAN to public origins, `companions` such origins to slugs.
+        `jar` names the cookies of this origin.
         """
         host = host.lower()
         own = (scheme, host, port)
@@ -77,7 +80,7 @@ class Rules:
         made = cls(
             public_origin, scheme, host, port, Addresses(known, scheme),
             {origin.partition("//")[2]: origin for origin in (public_origin, *(siblings or {}).values())},
-            public=public_origin.encode(), secure=secure, rewrite=options.rewrite, companions=prefixes,
+            public=public_origin.encode(), secure=secure, jar=jar.prefix, rewrite=options.rewrite, companions=prefixes,
             mark=hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:8].encode(),
         )  # fmt: skip
         return _compiled(made, options, authority, authority, _FRAMES)

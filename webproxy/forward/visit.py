@@ -11,6 +11,7 @@ from panelgate.names import Sites
 from panelgate.options import ServiceOptions
 from webproxy.connections import Connection, Connections
 from webproxy.forward.bodies import coding_of, is_text
+from webproxy.forward.places import jar_of
 from webproxy.forward.pool import Pool
 from webproxy.forward.rules import Rules
 
@@ -182,15 +183,24 @@ class Visits:
     def _rules(self, session: ServiceSession) -> Rules:
         service = session.service
         scheme = "https" if service["protocol"] == "https" else "http"
-        origin = self._sites.service_origin(session.label)
-        siblings = {lan_origin(row): self._sites.service_origin(row["label"]) for row in session.siblings}
+        sites = self._sites
+        sites.hear(session.label, service.get("public_port"))
+        for row in session.siblings:
+            sites.hear(row["label"], row.get("public_port"))
+        origin = sites.service_origin(session.label)
+        siblings = {
+            lan_origin(row): sites.service_origin(row["label"])
+            for row in session.siblings
+            if sites.has_origin(row["label"])
+        }
         companions = {
             lan_origin(row): str(row["slug"])
             for row in session.siblings
             if row.get("slug") in session.options.companions
         }
         return Rules.of(
-            origin, scheme, service["host"], int(service["port"]), siblings, session.options, companions
+            origin, scheme, service["host"], int(service["port"]), siblings, session.options, companions,
+            jar_of(sites, session.label),
         )  # fmt: skip
 
     def gone(self, token: str, label: str, reason: str) -> None:

@@ -63,7 +63,7 @@ async def factor(visit: Visit) -> Response:
         first=not replacing,
         account=visit.session["account"],
     )
-    set_cookie(response, answer["session_token"])
+    set_cookie(response, answer["session_token"], visit.web.sites)
     return response
 
 

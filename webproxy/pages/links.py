@@ -122,15 +122,17 @@ def target(sites: Sites, found: JSON, path: str, query: str) -> str:
         path = start if start.startswith("/") else f"/{start}"
     # No panel's own page leads to "//x", which is another host's address wherever it is taken for a reference.
     path = re.sub(r"^/{2,}", "/", path)
+    sites.learn(found["host_label"], (found.get("service") or {}).get("public_port"))
     return sites.service_origin(found["host_label"]) + (path or "/") + (f"?{query}" if query else "")
 
 
 def _led(visit: Visit, label: str, address: str) -> Response:
     """Redirect to a service's origin; a person's own doing is marked, so that he isn't asked once more."""
     response = _exactly(address)
-    path = address.removeprefix(visit.web.sites.service_origin(label))
+    sites = visit.web.sites
+    path = address.removeprefix(sites.service_origin(label))
     if "?" in path and visit.request.headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
-        name = leads.COOKIE_PREFIX + leads.mark_of(label, path.encode("latin-1", "replace"))
+        name = sites.cookie_stem + leads.COOKIE + leads.mark_of(sites.word_of(label), path.encode("latin-1", "replace"))
         response.set_cookie(name, "1", max_age=leads.SECONDS, path="/", secure=True, httponly=True, samesite="lax")
     return response
 
@@ -194,29 +196,36 @@ def _only_panel(visit: Visit, found: JSON) -> str | None:
     return target(visit.web.sites, {"service": panels[0], "host_label": panels[0]["host_label"]}, "", "")
 
 
+def _called(sites: Sites, word: str) -> str:
+    """What a person may recognise an origin by."""
+    return word.replace("--", " · ") if sites.ports is None else f"{sites.portal_name}:{word}"
+
+
 @page()
 async def launch(visit: Visit) -> Response:
     """/launch: give a service's origin a one-time code for this session.
 
-    `host` is the origin's label; it goes to access, which knows its own hosts: nothing in the address decides where
-    the code is sent but a label below the apps domain. With `ask` another site led to the panel: the person confirms
-    it by a form, unless the portal's own deep link led him.
+    `host` is the origin's label, or its port; it goes to access, which knows its own hosts: nothing in the address
+    decides where the code is sent but a label below the apps domain, or a port of this host. With `ask` another site
+    led to the panel: the person confirms it by a form, unless the portal's own deep link led him.
     """
     given = visit.form if visit.request.method == "POST" else visit.request.query_params
-    label, nonce_hash, state, ask = (given.get(name, "") for name in ("host", "n", "state", "ask"))
+    word, nonce_hash, state, ask = (given.get(name, "") for name in ("host", "n", "state", "ask"))
     sites = visit.web.sites
     whole = _HASH.fullmatch(nonce_hash) and _STATE.fullmatch(state) and (not ask or _MARK.fullmatch(ask))
-    if sites.label_of(sites.service_host(label)) != label or not whole:
+    if not sites.word_ok(word) or not whole:
         return portal_problem(
             "bad_link", 400, title="That link is not complete",
             happened="It does not name a panel of this installation.",
             todo="Open the panel from the list of machines, or by its link.",
         )  # fmt: skip
-    if ask and visit.request.method == "GET" and leads.COOKIE_PREFIX + ask not in visit.request.cookies:
-        words = {"host": label, "n": nonce_hash, "state": state}
-        return visit.page("continue.html", service=label.replace("--", " · "), words=words)
+    if ask and visit.request.method == "GET" and sites.cookie_stem + leads.COOKIE + ask not in visit.request.cookies:
+        words = {"host": word, "n": nonce_hash, "state": state}
+        return visit.page("continue.html", service=_called(sites, word), words=words)
+    port = int(word) if sites.ports is not None else None
+    which: JSON = {"host_label": word} if port is None else {"public_port": port}
     try:
-        answer = await visit.api.portal("POST", "/handoff", {"host_label": label, "nonce_hash": nonce_hash})
+        answer = await visit.api.portal("POST", "/handoff", which | {"nonce_hash": nonce_hash})
     except Refused as error:
         if error.code == "not_allowed":
             return portal_problem(
@@ -225,4 +234,6 @@ async def launch(visit: Visit) -> Response:
                 todo="Ask an administrator of your account for the permission.",
             )  # fmt: skip
         raise
+    label = word if port is None else str(answer["host_label"])
+    sites.learn(label, port)
     return visit.go(f"{sites.service_origin(label)}/.pg/cb?{urlencode({'code': answer['code'], 'state': state})}")

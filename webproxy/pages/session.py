@@ -14,13 +14,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from panelgate.errors import BadInput, PanelgateError, Refused, Unavailable
 from panelgate.log import get_logger
+from panelgate.names import Sites
 from webproxy.pages.api import JSON, Api, PortalWeb, web_of
 from webproxy.pages.problem import new_reference, not_found, portal_problem
 from webproxy.pages.safety import safe_next, with_next
 from webproxy.pages.templates import render
 from webproxy.pages.words import sentence
 
-COOKIE = "__Host-pgs"
+COOKIE = "pgs"  # after the site's `cookie_stem`
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")  # what access gives; anything else is not worth a call, or a crash
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 # The largest form (a service with a pasted certificate) has a few KiB; more is no form of ours.
@@ -116,29 +117,35 @@ DONE = {
 }  # fmt: skip
 
 
+def cookie_name(sites: Sites) -> str:
+    """The name of the portal's session cookie."""
+    return sites.cookie_stem + COOKIE
+
+
 def read_cookie(request: Request) -> tuple[str | None, bool]:
     """Return the session token and whether the cookies are in order: a second one of our name is someone's doing."""
+    wanted = cookie_name(web_of(request).sites)
     # Only space and tab are trimmed: a name with any other space before it is no __Host- cookie for browsers, so
     # another origin may set it for us.
     found = [
         value.strip(" \t")
         for header in request.headers.getlist("cookie")
         for name, _, value in (part.partition("=") for part in header.split(";"))
-        if name.strip(" \t") == COOKIE
+        if name.strip(" \t") == wanted
     ]
     if len(found) > 1:
         return None, False
     return (found[0] if found and _TOKEN.fullmatch(found[0]) else None), True
 
 
-def set_cookie(response: Response, token: str) -> None:
+def set_cookie(response: Response, token: str, sites: Sites) -> None:
     """Give the browser its session: for this host only, out of scripts' reach, gone with the browser."""
-    response.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="lax")
+    response.set_cookie(cookie_name(sites), token, path="/", secure=True, httponly=True, samesite="lax")
 
 
-def clear_cookie(response: Response) -> None:
+def clear_cookie(response: Response, sites: Sites) -> None:
     """Take the session cookie away."""
-    response.set_cookie(COOKIE, "", max_age=0, path="/", secure=True, httponly=True, samesite="lax")
+    response.set_cookie(cookie_name(sites), "", max_age=0, path="/", secure=True, httponly=True, samesite="lax")
 
 
 def same_origin(request: Request, origin: str) -> bool:
@@ -219,7 +226,7 @@ def _to_sign_in(visit: Visit) -> Response:
     onward = safe_next(asked if visit.request.method == "GET" else None)
     response = visit.go(with_next("/sign-in", onward))
     if visit.token is not None:
-        clear_cookie(response)
+        clear_cookie(response, visit.web.sites)
     return response
 
 
@@ -265,7 +272,7 @@ def page(
                     "cookies", 400, title="Your browser sent two sign-ins at once", todo="Sign in again.",
                     happened="Two session cookies arrived; none of them was used, and both are removed.",
                 )  # fmt: skip
-                clear_cookie(response)
+                clear_cookie(response, web.sites)
                 return response
             visit = Visit(request, web, token)
             try:

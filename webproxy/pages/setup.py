@@ -43,7 +43,7 @@ async def _create(visit: Visit, path: str, *, with_code: bool) -> Response:
             return answer
         if answer is not None:
             response = visit.go("/factor")
-            set_cookie(response, answer["session_token"])
+            set_cookie(response, answer["session_token"], visit.web.sites)
             return response
     return visit.page(
         "setup.html", 422 if problems else 200, fields=fields, problems=problems.found, with_code=with_code,

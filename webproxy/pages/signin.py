@@ -79,7 +79,7 @@ async def sign_in(visit: Visit) -> Response:
 def _proceed(visit: Visit, answer: JSON, onward: str) -> Response:
     path = onward if answer["stage"] == "full" else with_next(STAGE_PAGES[answer["stage"]], onward)
     response = visit.go(path)
-    set_cookie(response, answer["session_token"])
+    set_cookie(response, answer["session_token"], visit.web.sites)
     return response
 
 
@@ -135,7 +135,7 @@ async def sign_out(visit: Visit) -> Response:
             if error.status != 401:
                 raise
     response = visit.go("/signed-out")
-    clear_cookie(response)
+    clear_cookie(response, visit.web.sites)
     return response
 
 

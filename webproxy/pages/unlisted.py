@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webproxy import leads
-from webproxy.pages.api import JSON
+from webproxy.pages.api import JSON, web_of
 from webproxy.pages.problem import portal_problem
 from webproxy.pages.session import Visit
 
@@ -43,7 +43,7 @@ LIMITS = frozenset({"too_many_addresses", "too_many_calls"})
 
 
 def _mark(request: Request, target: str) -> str:
-    return leads.COOKIE_PREFIX + leads.mark_of("", target.encode("latin-1", "replace"))
+    return web_of(request).sites.cookie_stem + leads.COOKIE + leads.mark_of("", target.encode("latin-1", "replace"))
 
 
 def asked(request: Request, target: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from panelgate.pki import Role, make_csr, make_key
 from tests.access.test_adhoc import at_level
-from tests.fakes.access_machines import Plant
+from tests.fakes.access_machines import NONCE_HASH, Plant
 from tests.fakes.access_world import Api
 
 SERVICE: dict[str, Any] = {
@@ -38,6 +38,26 @@ async def test_a_machine_from_entry_to_removal(api: Api, plant: Plant) -> None:
     wanted = {"create", "change", "activation_key", "enrol", "release", "delete"}
     assert actions == {f"device.{word}" for word in wanted}
     assert (await api.get("/admin/v1/audit/verify", session=session))["ok"] is True
+
+
+async def test_a_service_has_a_port_where_services_have_ports(api: Api, plant: Plant) -> None:
+    plant.kernel.settings.origins, plant.kernel.settings.origin_ports = "ports", "20000-20001"
+    path = f"/admin/v1/devices/{plant.device_id}/services"
+    made = await api.post(path, SERVICE, session=plant.session)
+    assert made["service"]["public_port"] == 20000
+    link = {"account": "acme", "device": "press", "service": "hmi"}
+    found = await api.post("/webproxy/v1/resolve", link, session=plant.session)
+    assert found["service"]["public_port"] == 20001, "the first opening gives what the making did not"
+    assert await api.get("/webproxy/v1/ports/20001") == {"host_label": "hmi--press--acme"}
+    assert await api.get("/webproxy/v1/ports/20002") == {"host_label": ""}
+    code = await api.post(
+        "/webproxy/v1/handoff", {"public_port": 20001, "nonce_hash": NONCE_HASH}, session=plant.session
+    )
+    assert code["host_label"] == "hmi--press--acme"
+    more = SERVICE | {"slug": "more"}
+    assert await api.refused("POST", path, more, session=plant.session) == (409, "no_port_left")
+    devices = await api.get("/webproxy/v1/devices/press", session=plant.session)
+    assert "more" not in {row["slug"] for row in devices["services"]}
 
 
 async def test_a_service_from_entry_to_removal(api: Api, plant: Plant) -> None:

@@ -21,6 +21,12 @@ def test_roles_get_their_settings_over_what_the_shell_has():
     assert (spec.environment["HOME"], spec.environment["EXTRA"]) == ("/root", "1")
 
 
+def test_services_have_names_unless_ports_are_asked_for():
+    assert PLAN.spec("x").environment["PANELGATE_ORIGINS"] == "names"
+    ports = Plan(Path("/srv/pg"), 8090, 8451, 8452, demo=False, environment={}, origins="ports")
+    assert ports.spec("x").environment["PANELGATE_ORIGINS"] == "ports"
+
+
 def test_activation_key_is_not_on_the_command_line():
     spec = PLAN.enrol("pgk-secret")
     assert "pgk-secret" not in " ".join(spec.words)

@@ -3,6 +3,8 @@ from urllib.parse import urlencode
 import pytest
 
 from panelgate.errors import Refused
+from panelgate.names import Sites
+from panelgate.ports import KnownPorts, PortRange
 from tests.fakes.portal_access import FakeAccess, three
 from tests.fakes.portal_browser import Page, browse, moved, page
 from webproxy.leads import mark_of
@@ -311,3 +313,52 @@ async def test_too_many_at_once():
         answer = await client.get(LINK, headers={"sec-fetch-site": "none"})
         assert answer.status_code == 429
         assert "Too many addresses at once" in answer.text
+
+
+def by_port() -> tuple[FakeAccess, Sites]:
+    devices = three()
+    hmi = next(row for row in devices if row["slug"] == "press-4")["services"][0]
+    hmi["public_port"] = 20007
+    access = FakeAccess(devices)
+    access.ports[20007] = hmi["host_label"]
+    return access, Sites(ports=KnownPorts(PortRange(20000, 20999)))
+
+
+async def test_where_services_have_ports_links_and_hand_offs_lead_there():
+    access, sites = by_port()
+    async with browse(access, sites=sites) as client:
+        assert await moved(client, "/alpine/press-4/hmi/a%2fb?x=1") == "http://portal.localhost:20007/a%2fb?x=1"
+    access, fresh = by_port()
+    async with browse(access, sites=fresh) as client:
+        where = await moved(client, f"/launch?host=20007&n={N}&state=s1")
+        assert where == "http://portal.localhost:20007/.pg/cb?code=the-code&state=s1"
+        for host in ("hmi--press-4--alpine", "8080", "30000", "evil:20007", ""):
+            assert (await client.get(f"/launch?host={host}&n={N}&state=s1")).status_code == 400
+        answer = await client.get("/alpine/press-4/drives")
+        assert answer.status_code == 503
+        assert "PANELGATE_ORIGINS" in answer.text
+        assert "form-action 'self' http://portal.localhost:*" in answer.headers.get("content-security-policy", "")
+
+
+async def test_where_services_have_ports_a_link_from_another_site_names_the_port():
+    access, sites = by_port()
+    ask = mark_of("20007", b"/set?speed=9")
+    async with browse(access, sites=sites) as client:
+        seen = await page(client, f"/launch?host=20007&n={N}&state=s1&ask={ask}")
+        assert "portal.localhost:20007" in seen.words
+        answer = await client.get("/alpine/press-4/hmi/set?speed=9", headers={"sec-fetch-site": "none"})
+        lead = answer.headers["set-cookie"].split(";")[0]
+        assert lead == f"__Host-Http-pgd-{ask}=1"
+        cookies = f"{client.headers['cookie']}; {lead}"
+        answer = await client.get(f"/launch?host=20007&n={N}&state=s1&ask={ask}", headers={"cookie": cookies})
+        assert answer.status_code == 303
+        planted = f"{client.headers['cookie']}; __Host-pgd-{ask}=1"
+        answer = await client.get(f"/launch?host=20007&n={N}&state=s1&ask={ask}", headers={"cookie": planted})
+        assert answer.status_code == 200, "the name that scripts can set counts for nothing"
+
+
+async def test_where_services_have_ports_the_portals_cookie_has_another_name():
+    _, sites = by_port()
+    async with browse(token=None, sites=sites) as client:
+        answer = await client.get("/machines", headers={"cookie": "__Host-pgs=full-token"})
+        assert answer.headers["location"].startswith("/sign-in")

@@ -1,0 +1,77 @@
+"""The names of cookies at one origin: ours, and those of its device. No I/O.
+
+Browsers keep one jar for all ports of a host, so where services have ports every cookie carries its port in its name.
+Ours then begin with ``__Host-Http-``: browsers that know this prefix let no script set such a cookie, which the page
+of another port could otherwise do; to all others they are ``__Host-`` cookies. A device's cookie `session` becomes
+`p20001-1f3a~session` on its way to the browser and `session` again on its way back; whatever has no such prefix is
+another machine's, or a script's, and goes to no device. The hash is the service's: a port's next owner gets nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+# The browser's own rules hang on these (RFC 6265bis section 4.1.3; it compares them without case): they stay in front.
+_RULED = re.compile(rb"(__(?:host-http|http|host|secure)-)?(.*)", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """The names of our cookies at one origin; `prefix` stands before the names of the device's, if anything does."""
+
+    session: bytes = b"__Host-pg"
+    nonce: bytes = b"__Host-pgn-"
+    landing: bytes = b"__Host-pgl"
+    user: bytes = b"__Host-pgu"
+    prefix: bytes = b""
+    owner: str = ""
+
+    @classmethod
+    def at(cls, port: int, label: str) -> Jar:
+        """The names at a port of the portal's host, whose service has the host label `label`."""
+        number = b"%d" % port
+        mark = hashlib.sha256(label.encode()).hexdigest()[:4].encode()
+        return cls(
+            b"__Host-Http-pg-" + number, b"__Host-Http-pgn-" + number + b"-", b"__Host-Http-pgl-" + number,
+            b"__Host-Http-pgu-" + number, b"p%b-%b~" % (number, mark), label,
+        )  # fmt: skip
+
+    def split(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """The session tokens in a request's cookies, and this device's cookies under the names it gave them."""
+        tokens: list[bytes] = []
+        own: list[bytes] = []
+        for line in lines:
+            for piece in line.split(b";"):
+                name, equals, value = piece.strip(b" \t").partition(b"=")
+                if name == self.session:
+                    tokens.append(value)
+                elif equals and (given := self._given(name)) is not None:
+                    own.append(given + b"=" + value if given else value)
+        return tokens, own
+
+    def _given(self, name: bytes) -> bytes | None:
+        """The name that this origin's device gave a cookie; None for every other cookie."""
+        if name.startswith(self.prefix):
+            return name[len(self.prefix) :]
+        match = _RULED.fullmatch(name)
+        if match is None or match[1] is None or not match[2].startswith(self.prefix):
+            return None
+        return bytes(match[1]) + bytes(match[2])[len(self.prefix) :]
+
+
+NAMES = Jar()
+"""Where every service has a host of its own: the host keeps cookies apart, and names stay as they are."""
+
+
+def to_browser(prefix: bytes, pair: bytes) -> bytes:
+    """A device's `name=value` as the browser keeps it; a nameless one gets the prefix as its name."""
+    if not prefix:
+        return pair
+    name, equals, value = pair.partition(b"=")
+    if not equals:
+        return prefix + b"=" + pair
+    match = _RULED.fullmatch(name.strip(b" \t"))
+    assert match is not None  # it matches anything
+    return (match[1] or b"") + prefix + bytes(match[2]) + b"=" + value
