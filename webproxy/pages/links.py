@@ -20,7 +20,7 @@ from panelgate.errors import Refused
 from panelgate.names import Sites, slug_ok
 from webproxy import leads
 from webproxy.pages import unlisted
-from webproxy.pages.api import JSON
+from webproxy.pages.api import JSON, web_of
 from webproxy.pages.problem import not_found, portal_problem
 from webproxy.pages.session import Visit, page
 
@@ -151,7 +151,7 @@ async def _open(visit: Visit) -> Response:
     query = request.scope.get("query_string", b"").decode("latin-1")
     target_asked = _asked_for(request)
     question = wanted.question
-    if wanted.ip is not None and unlisted.asked(request, target_asked):
+    if wanted.ip is not None and unlisted.asked(request, target_asked, visit.web.sites.cookie_stem):
         question["open"] = True
     try:
         found = await visit.api.portal("POST", "/resolve", question)
@@ -184,7 +184,7 @@ async def deep_link(request: Request) -> Response:
     response = await _open(request)
     wanted = parse(raw_path(request))
     if wanted is not None and wanted.ip is not None:
-        unlisted.remember(request, _asked_for(request), response)
+        unlisted.remember(request, _asked_for(request), response, web_of(request).sites.cookie_stem)
     return response
 
 

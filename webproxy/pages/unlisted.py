@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webproxy import leads
-from webproxy.pages.api import JSON, web_of
+from webproxy.pages.api import JSON
 from webproxy.pages.problem import portal_problem
 from webproxy.pages.session import Visit
 
@@ -42,29 +42,30 @@ REASONS: dict[str, tuple[str, str]] = {
 LIMITS = frozenset({"too_many_addresses", "too_many_calls"})
 
 
-def _mark(request: Request, target: str) -> str:
-    return web_of(request).sites.cookie_stem + leads.COOKIE + leads.mark_of("", target.encode("latin-1", "replace"))
+def _mark(stem: str, target: str) -> str:
+    return stem + leads.COOKIE + leads.mark_of("", target.encode("latin-1", "replace"))
 
 
-def asked(request: Request, target: str) -> bool:
+def asked(request: Request, target: str, stem: str = "__Host-") -> bool:
     """Whether a person, and not another page, asked for this address: typed, a bookmark, or our own form.
 
     Deny by default: a browser that doesn't say where a navigation comes from lets its person confirm it, and so does
-    one that comes from the sign-in, unless it was sent there by a bookmark a moment ago.
+    one that comes from the sign-in, unless it was sent there by a bookmark a moment ago. `stem` is what the names of
+    the portal's cookies begin with.
     """
     if request.method == "POST":  # the form below; that it is ours has been checked
         return True
     if request.method != "GET":
         return False
-    return request.headers.get("sec-fetch-site") == "none" or _mark(request, target) in request.cookies
+    return request.headers.get("sec-fetch-site") == "none" or _mark(stem, target) in request.cookies
 
 
-def remember(request: Request, target: str, response: Response) -> None:
+def remember(request: Request, target: str, response: Response, stem: str = "__Host-") -> None:
     """Note, on the way to the sign-in, that the person asked for this address."""
     signs_in = response.status_code == 303 and response.headers.get("location", "").startswith("/sign-in")
     if signs_in and request.method == "GET" and request.headers.get("sec-fetch-site") == "none":
         response.set_cookie(
-            _mark(request, target), "1", max_age=SIGN_IN_SECONDS, path="/", secure=True, httponly=True, samesite="lax"
+            _mark(stem, target), "1", max_age=SIGN_IN_SECONDS, path="/", secure=True, httponly=True, samesite="lax"
         )
 
 
