@@ -25,7 +25,7 @@ SIGNED_IN = (
     "/machines/demo-machine/edit", "/machines/demo-machine/connect", "/machines/demo-machine/services/new",
     "/machines/bare-press", "/machines/bare-press/services/new", "/add-machine", "/activity", "/activity/history",
     "/activity/history?q=nothing-is-called-so", "/people", "/people/new", "{person}", "/settings", "/factor",
-    "{panel}/", "{closed}/",
+    "{panel}/", "{closed}/", "{https}", "{https}/certificate",
 )  # fmt: skip
 
 
@@ -83,6 +83,7 @@ def places(installation: Installation, ada: SignedIn) -> Iterator[dict[str, str]
     bare = ada.api.device("bare-press", lan="192.168.0.0/24")
     demo = ada.api.call("GET", "/webproxy/v1/devices/demo-machine")
     closed = ada.api.service(demo["id"], "closed", "127.0.80.10", 9)
+    secure = ada.api.service(demo["id"], "secure", "127.0.80.10", 9, "https", tls_verify="none")
     user = ada.api.call(
         "POST",
         "/admin/v1/users",
@@ -92,7 +93,9 @@ def places(installation: Installation, ada: SignedIn) -> Iterator[dict[str, str]
         "person": f"/people/{user['id']}",
         "panel": installation.service_origin("panel--demo-machine--acme"),
         "closed": installation.service_origin(closed["host_label"]),
+        "https": f"/machines/demo-machine/services/{secure['id']}",
     }
+    ada.api.call("DELETE", f"/admin/v1/services/{secure['id']}")
     ada.api.call("DELETE", f"/admin/v1/services/{closed['id']}")
     ada.api.call("DELETE", f"/admin/v1/devices/{bare['id']}")
     ada.api.call("DELETE", f"/admin/v1/users/{user['id']}")
@@ -115,6 +118,10 @@ def test_every_page_passes_axe_fits_and_keeps_the_console_clean(
                 watched.page.keyboard.press("Control+Alt+Shift")
                 watched.page.locator("#clipboard").click()
                 expect(watched.page.locator("#clipboard-box")).to_be_visible()
+            if template == "{https}":
+                # With everything open that can be.
+                watched.page.locator("details.pg-more > summary").click()
+                watched.page.get_by_label("With a password (Basic)").check()
             wrong += watched.wrong()
     assert wrong == []
 

@@ -16,7 +16,7 @@ SWITCHES: Final = (
     (
         "rewrite",
         "Put public addresses in place of the panel's own",
-        "When pages or live values stay empty because they call the panel's address at the machine directly.",
+        "When pages or live values stay empty because they call the panel's own address directly.",
     ),
     (
         "forwarded",
