@@ -43,7 +43,7 @@ class Held:
     permission: str
     expires: float
     siblings: tuple[tuple[Service, str], ...] = ()
-    manages: bool = False  # he may change the service, and so decide which certificate is trusted
+    manages: bool = False  # he manages the device, and so decides which certificate of its panels is trusted
 
 
 def begin(unit: Unit, session: UserSession, device: Device, service: Service) -> tuple[ServiceSession, str]:
@@ -102,7 +102,7 @@ def evaluate(unit: Unit, limits: Limits, row: ServiceSession) -> Held | None:
     words = [(other, services.permission(rights, device, other)) for other in others]
     siblings = tuple((other, allowed) for other, allowed in words if allowed is not None)
     expires = min(row.expires, parent.created + limits.absolute)
-    manages = rights.may("service.change", device.id, service.id)
+    manages = rights.may("service.change", device.id)
     return Held(row, account, user, device, service, word, expires, siblings, manages)
 
 

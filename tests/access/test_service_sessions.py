@@ -33,6 +33,15 @@ def test_the_answer_names_everything_and_no_password(plant: Plant, clock: FakeCl
     assert "sealed" not in str(found)
 
 
+def test_who_manages_the_device_is_told_apart(plant: Plant) -> None:
+    user_id, session = plant.member(level="manage")
+    token = plant.open(plant.hmi, session)
+    assert service_sessions.as_json(plant.look(token, plant.hmi))["manages"] is True
+    plant.revoke_grants(user_id)
+    plant.grant(user_id, "operate")
+    assert service_sessions.as_json(plant.look(token, plant.hmi))["manages"] is False
+
+
 def test_a_token_counts_at_its_own_host_only(plant: Plant) -> None:
     token = plant.open(plant.hmi)
     with pytest.raises(Refused) as caught:
