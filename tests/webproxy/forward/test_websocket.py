@@ -3,6 +3,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from websockets.frames import Frame, Opcode
+
+from panelgate.wsframes import CloseCode
 from tests.fakes.front import Device, Front, running, until
 from webproxy.forward import visit
 
@@ -129,3 +132,54 @@ async def test_a_slow_browser_holds_the_device() -> None:
         assert (await raw.ask(upgrade(front))).status == 101
         await until(lambda: front.circuits[0].streams[0].paused)
         raw.close()
+
+
+REWRITE = {"options": {"rewrite": True}}
+
+
+async def test_addresses_in_text_messages_are_public_here_and_private_there() -> None:
+    hello = Frame(Opcode.TEXT, b'{"url":"ws://10.0.0.5/live"}').serialize(mask=False)
+    device = Echo(hello)
+    async with running(device, session=REWRITE) as front:
+        raw = await front.connect()
+        early = Frame(Opcode.TEXT, f"{front.origin}/early".encode()).serialize(mask=True)
+        offer = {"Sec_WebSocket_Extensions": "permessage-deflate"}
+        assert (await raw.ask(upgrade(front, **offer) + early)).status == 101
+        assert b"Extensions" not in device.heads[0]
+        public = Frame(Opcode.TEXT, hello[2:].replace(b"ws://10.0.0.5", front.origin.replace("http", "ws", 1).encode()))
+        async with asyncio.timeout(5):
+            expected = public.serialize(mask=False)
+            assert await raw.reader.readexactly(len(expected)) == expected
+            # The echo sends the client's frame back mask and all, which no server may.
+            assert (await raw.reader.readexactly(4))[2:] == CloseCode.PROTOCOL_ERROR.to_bytes(2, "big")
+
+
+async def test_what_the_device_gets_is_masked_and_private() -> None:
+    got: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        writer.write(SWITCH)
+        got.append(await reader.readexactly(6 + len("http://10.0.0.5/x")))
+        writer.write(Frame(Opcode.BINARY, b"http://10.0.0.5/x").serialize(mask=False))
+        await reader.read()
+
+    async with running(Device(handler=handler), session=REWRITE) as front:
+        raw = await front.connect()
+        assert (await raw.ask(upgrade(front))).status == 101
+        raw.send(Frame(Opcode.TEXT, f"{front.origin}/x".encode()).serialize(mask=True))
+        async with asyncio.timeout(5):
+            assert await raw.reader.readexactly(19) == b"\x82\x11http://10.0.0.5/x"
+        mask = got[0][2:6]
+        assert bytes(byte ^ mask[at % 4] for at, byte in enumerate(got[0][6:])) == b"http://10.0.0.5/x"
+
+
+async def test_a_message_that_is_too_big_is_said_so() -> None:
+    device = Echo(b"\x81\x7f" + (1 << 30).to_bytes(8, "big"))
+    async with running(device, session=REWRITE) as front:
+        raw = await front.connect()
+        assert (await raw.ask(upgrade(front))).status == 101
+        end = await raw.end()
+        assert end[:1] == b"\x88"
+        assert int.from_bytes(end[2:4], "big") == CloseCode.TOO_BIG
+        assert not [visit.sockets for visit in front.web.visits if visit.sockets]
