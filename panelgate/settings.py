@@ -97,6 +97,11 @@ class WebproxySettings(_Origins):
         None, description="Certificate chain (PEM) to serve HTTPS itself; read again on change."
     )
     key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
+    cache_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="Bytes of memory for what machines mark cacheable, kept per user and service; 0: keep nothing.",
+    )
     trusted_proxies: str = Field(
         "", description="Addresses or networks of load balancers whose X-Forwarded-For counts."
     )

@@ -54,6 +54,8 @@ class _Kept:
     circuit_id: str
     account_id: str
     used: float
+    # Service id to user and password, for services that are signed in to.
+    credentials: Mapping[str, tuple[str, Secret]]
 
 
 class Circuits:
@@ -80,6 +82,11 @@ class Circuits:
         """The id of the current circuit, for the audit; empty when there is none."""
         kept = self._kept.get((session.session_id, session.device["id"]))
         return kept.circuit_id if kept else ""
+
+    def credentials(self, session: ServiceSession) -> tuple[str, Secret] | None:
+        """User and password for signing in at this service's device; they came with the circuit that is in use."""
+        kept = self._kept.get((session.session_id, session.device["id"]))
+        return kept.credentials.get(session.service["id"]) if kept else None
 
     async def http(self, session: ServiceSession, token: str) -> Circuit:
         """The shared circuit, opened when there is none; Refused or Unavailable with facts when that fails."""
@@ -112,13 +119,13 @@ class Circuits:
         deadline = self._lost.pop(key, -RECOVER_SECONDS) + RECOVER_SECONDS
         while True:
             try:
-                circuit, circuit_id, _ = await self._open(session, token, "http")
+                circuit, circuit_id, given = await self._open(session, token, "http")
                 break
             except Unavailable as error:
                 if error.code not in _PASSING or self._clock.monotonic() >= deadline:
                     raise
             await asyncio.sleep(RECOVER_STEP_SECONDS)
-        kept = _Kept(circuit, circuit_id, session.account["id"], self._clock.monotonic())
+        kept = _Kept(circuit, circuit_id, session.account["id"], self._clock.monotonic(), _stored(given))
         self._kept[key] = kept
         circuit.closed.add_done_callback(lambda _: self._closed(key, kept))
         return circuit
@@ -253,6 +260,16 @@ class Circuits:
             kept = self._kept.pop(key)
             if kept.circuit.is_open:
                 kept.circuit.close(_SHUTDOWN, "web proxy ends")
+
+
+def _stored(given: Mapping[str, Any]) -> dict[str, tuple[str, Secret]]:
+    """The credentials of an HTTP circuit's answer, by service id; a row that makes no sense is as if it were not."""
+    rows = given.get("services")
+    found: dict[str, tuple[str, Secret]] = {}
+    for service, row in rows.items() if isinstance(rows, Mapping) else ():
+        if isinstance(row, Mapping) and isinstance(row.get("user"), str) and isinstance(row.get("password"), str):
+            found[str(service)] = (row["user"], Secret(row["password"]))
+    return found
 
 
 _PASSING = frozenset({"device_offline", "relay_lost", "no_relay"})

@@ -18,6 +18,7 @@ from panelgate.tasks import spawn
 from webproxy.circuits import Circuits, Opener
 from webproxy.connections import Connections
 from webproxy.events import Events
+from webproxy.forward.cache import Caches
 from webproxy.forward.certificate import Refusals
 from webproxy.forward.clients import Clients
 from webproxy.forward.places import Places
@@ -48,7 +49,8 @@ class Web:
         self.refusals = Refusals(access, self.clock, self.sites.portal_origin)
         self.circuits = Circuits(access, opener or partial(open_circuit, identity=identity), self.clock)
         self.connections = Connections(access, self.clock)
-        self.visits = Visits(self.sites, self.connections)
+        self.caches = Caches(settings.cache_bytes)
+        self.visits = Visits(self.sites, self.connections, self.caches)
         self.device_status: dict[str, dict[str, object]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         # The order counts: what is open is cut first, then the circuits go.
@@ -61,6 +63,8 @@ class Web:
         self.sessions.event(event)
         self.circuits.event(event)
         kind = event.get("type")
+        if kind in ("access.changed", "resync"):
+            self.visits.forget_unused(str(event.get("account_id")) if kind == "access.changed" else None)
         if kind == "session.ended":
             self.connections.end_session(str(event.get("session_id")), "session ended")
         elif kind == "device.status":

@@ -20,6 +20,7 @@ class AccessStub:
         self.codes: dict[str, dict[str, Any]] = {}
         self.offline: dict[str, Any] | None = None
         self.password: str | None = None
+        self.credentials: dict[str, dict[str, str]] = {}  # of HTTP services that are signed in to, by service id
         self.reports: dict[str, dict[str, Any]] = {}
         self.connections: dict[str, dict[str, Any]] = {}
         self.circuits = 0
@@ -111,12 +112,17 @@ class AccessStub:
         return {
             "circuit_id": f"c{self.circuits}", "ticket": "t", "relay": {"id": "r", "url": "wss://relay"},
             "agent": {"id": "a", "fingerprint": "f"},
-            "credentials": {"password": self.password} if self.password is not None else None,
+            "credentials": self._credentials(body),
         }  # fmt: skip
 
     def _certificate_refused(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body)
         return {}
+
+    def _credentials(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        if body.get("purpose") == "http":
+            return {"services": self.credentials} if self.credentials else None
+        return {"password": self.password} if self.password is not None else None
 
     def _connections(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body)

@@ -182,3 +182,25 @@ async def test_after_a_gap_in_the_events_new_requests_get_a_new_ticket() -> None
     assert first.is_open
     world.circuits.sweep(set(), set())
     assert not first.is_open
+
+
+async def test_credentials_come_with_the_circuit_and_go_with_it() -> None:
+    world = World()
+    session, other = world.session(), world.session(service="cam", service_id="svc2")
+    assert world.circuits.credentials(session) is None
+    world.access.credentials = {"svc1": {"user": "operator", "password": "top-secret"}, "svc9": {"user": "x"}}
+    circuit = await world.circuits.http(session, "tok")
+    found = world.circuits.credentials(session)
+    assert found is not None
+    assert (found[0], found[1].reveal()) == ("operator", "top-secret")
+    assert world.circuits.credentials(other) is None
+    assert "top-secret" not in repr(vars(world.circuits))
+    # A corrected password comes with the circuit that follows.
+    world.access.credentials["svc1"]["password"] = "better"
+    world.circuits.event({"type": "access.changed", "account_id": "id-acme"})
+    assert world.circuits.credentials(session) is None
+    await world.circuits.http(session, "tok")
+    found = world.circuits.credentials(session)
+    assert found is not None
+    assert found[1].reveal() == "better"
+    circuit.close()

@@ -9,15 +9,18 @@ from panelgate.frames import StreamError
 from panelgate.log import get_logger
 from panelgate.response import CHUNKED, CLOSE, LENGTH, NONE, BadResponse, ResponseHead
 from panelgate.tasks import spawn
-from webproxy.forward import problems
+from webproxy.forward import aside, problems
 from webproxy.forward.bodies import BadBody, BodyFilter, filter_of
+from webproxy.forward.credentials import shown
 from webproxy.forward.headers import request_bytes, response_lines
 from webproxy.forward.problems import Problem
 from webproxy.forward.redirects import RedirectRefused
 from webproxy.forward.request import SAFE_METHODS, RequestHead
 
 if TYPE_CHECKING:
+    from panelgate.circuit import Circuit
     from webproxy.connections import Connection
+    from webproxy.forward.cache import Copy, Entry
     from webproxy.forward.pool import Upstream
     from webproxy.forward.protocol import FrontProtocol
     from webproxy.forward.visit import Visit
@@ -38,8 +41,8 @@ class Exchange:
 
     __slots__ = (
         "_anew", "_chunk", "_complete", "_connection", "_early", "_early_size", "_filter", "_holding", "_retries",
-        "cookie",
-        "front", "head", "request", "responded", "upstream", "visit",
+        "asked", "cookie", "copy", "front", "head", "kept", "replay", "request", "responded", "signed_anew", "upstream",
+        "visit",
     )  # fmt: skip
     is_tunnel = False
     websocket = False
@@ -52,6 +55,12 @@ class Exchange:
         self.request = b""
         self.cookie = b""
         self.responded = False  # whether the browser got the response's head
+        # For aside.py: what the cache has of it, or is about to keep; the body in case it must be sent again, signed.
+        self.kept: Entry | None = None
+        self.copy: Copy | None = None
+        self.asked = 0.0
+        self.replay: aside.Replay | None = None
+        self.signed_anew = False
         self._connection: Connection = None  # type: ignore[assignment]  # set by dispatch
         self._anew = False  # whether a new circuit was asked for already
         self._chunk = False
@@ -70,6 +79,7 @@ class Exchange:
         if front is None:
             return
         self.visit = visit
+        self.cookie = cookie
         prepared = self.head.prepared
         if prepared is not None and prepared[0] is visit.rules and prepared[1] is cookie:
             self.request = prepared[2]
@@ -86,8 +96,7 @@ class Exchange:
             connection = visit.counted(front.client_facts, lambda: front.web.circuits.circuit_id(visit.session))
         self._connection = connection
         try:
-            if not visit.pool.submit(self, circuit, front.last_upstream, front.loop.time()):
-                self.fail(problems.CROWDED)
+            self._submit(circuit, front.last_upstream)
         except (PanelgateError, ConnectionError, OSError):
             # The circuit went away between the look and the use.
             self._lost(None)
@@ -115,10 +124,35 @@ class Exchange:
             return
         self._connection = visit.counted(front.client_facts, lambda: front.web.circuits.circuit_id(visit.session))
         try:
-            if not visit.pool.submit(self, circuit, None, front.loop.time()):
-                self.fail(problems.CROWDED)
+            self._submit(circuit, None)
         except (PanelgateError, ConnectionError, OSError):
             self.fail(problems.RELAY_LOST)
+
+    def _submit(self, circuit: Circuit, prefer: Upstream | None) -> None:
+        """Wait for a stream, unless the request is answered without one."""
+        front, visit = self.front, self.visit
+        if front is None or (visit.attends and aside.before(self)):
+            return
+        if not visit.pool.submit(self, circuit, prefer, front.loop.time()):
+            self.fail(problems.CROWDED)
+
+    def again(self) -> None:
+        """Send the request once more: the answer that has begun is not the browser's."""
+        upstream, front, replay = self.upstream, self.front, self.replay
+        self.upstream = self.replay = None
+        if upstream is None or front is None:
+            return
+        if upstream.reader.done and upstream.reader.reusable and self._complete and upstream.alive:
+            upstream.pool.give_back(upstream, front.loop.time())
+        else:
+            upstream.pool.discard(upstream)
+        if replay is not None:
+            self._early, self._early_size = replay.pieces, replay.size
+        try:
+            if not self.visit.pool.submit(self, upstream.circuit, upstream, front.loop.time()):
+                self.fail(problems.CROWDED)
+        except (PanelgateError, ConnectionError, OSError):
+            self._lost(None)
 
     def begin(self, upstream: Upstream) -> None:
         """Use `upstream`; called by the pool, at once or after waiting."""
@@ -129,8 +163,11 @@ class Exchange:
         self.upstream = upstream
         upstream.exchange = self
         upstream.reader.reset(self.head.method, upgrade=self.websocket)
-        data = self.request
+        data = aside.sent(self) if self.visit.attends else self.request
         if self._early:
+            if self.replay is not None:
+                for piece in self._early:
+                    self.replay.add(piece)
             data = b"".join([data, *self._early])
             self._early.clear()
             self._early_size = 0
@@ -160,6 +197,8 @@ class Exchange:
     def _send(self, data: bytes) -> None:
         upstream = self.upstream
         if upstream is not None:
+            if self.replay is not None:
+                self.replay.add(data)
             self._connection.up += len(data)
             upstream.stream.write(data)
             return
@@ -205,9 +244,13 @@ class Exchange:
         except BadResponse as error:
             self._bad(str(error))
             return
+        if self.copy is not None and body and not self.copy.add(body):
+            self.copy = None
         if fresh:
             head = reader.head
             if head is None:
+                return
+            if (self.visit.attends or head.status == 401) and aside.takes(self, head, body):
                 return
             self._respond(head, body, done=reader.done)
         elif self._filter is not None:
@@ -247,20 +290,25 @@ class Exchange:
             self._filter = None
             self._finish()
 
+    def answer(self, head: ResponseHead, body: bytes) -> None:
+        """Answer with what is kept; the stream, if one was used, is free again."""
+        self._respond(head, body, done=True)
+        self._go_on(done=True)
+
     def _respond(self, head: ResponseHead, body: bytes, *, done: bool) -> None:
         """Write the response's head, and what came of the body with it, in one go."""
         front = self.front
         if front is None:
             return
         visit, prepared, framing, length = self.visit, head.prepared, head.framing, head.length
-        rules = visit.rules
+        rules, seen = visit.rules, head if visit.sign_in is None else shown(head)
         try:
             if rules.rewrite and visit.rewrites(head):
-                prepared = (rules, b"".join(response_lines(rules, head, visit.cookie_names, rewritten=True)))
+                prepared = (rules, b"".join(response_lines(rules, seen, visit.cookie_names, rewritten=True)))
                 framing, length, body = self._rewrite(head, body, done=done)
                 done = self._filter is None
             elif prepared is None or prepared[0] is not rules:
-                prepared = head.prepared = (rules, b"".join(response_lines(rules, head, visit.cookie_names)))
+                prepared = head.prepared = (rules, b"".join(response_lines(rules, seen, visit.cookie_names)))
         except RedirectRefused as refused:
             self.fail(problems.redirected(refused.address))
             return
@@ -305,6 +353,8 @@ class Exchange:
 
     def _finish(self) -> None:
         """The response is complete."""
+        if self.copy is not None:
+            aside.done(self)
         upstream, front = self.upstream, self.front
         self.upstream = self.front = None
         if upstream is not None:
@@ -325,6 +375,9 @@ class Exchange:
         reader = upstream.reader
         if self.front is None or (reader.done and self._filter is not None):
             return  # in the second case the body is here, and goes out as the browser takes it
+        if self.front.transport.is_closing():
+            self._release()
+            return
         if getattr(exc, "code", None) is None and (reader.head is not None or reader.started):
             try:
                 reader.eof()
@@ -335,6 +388,7 @@ class Exchange:
                 self._filter.feed(b"", last=True)
             elif self._chunk:
                 self.front.transport.write(b"0\r\n\r\n")
+            self.copy = None  # an end that only a closed connection tells may be anywhere
             self._go_on(done=True)
             return
         if self.responded or reader.started:
@@ -389,6 +443,7 @@ class Exchange:
         upstream, front = self.upstream, self.front
         self.upstream = self.front = None
         self._early.clear()
+        self.copy = self.replay = None
         if upstream is not None:
             upstream.pool.discard(upstream)
         return front

@@ -16,12 +16,14 @@ from panelgate.response import ResponseReader
 if TYPE_CHECKING:
     from panelgate.circuit import Circuit, Stream
     from webproxy.forward.exchange import Exchange
+    from webproxy.forward.protocol import FrontProtocol
 
 IN_USE_LIMIT = 16  # streams at once: small controllers have few sockets, and a browser opens six by itself
 WAITING_LIMIT = 64  # requests that wait for a stream; a page of 200 pictures asks for six at a time
 WAITING_SECONDS = 30.0  # a person has given up by then
 IDLE_SECONDS = 30.0  # a kept stream without use: longer than a page's polling, shorter than devices' patience
 HEAD_SECONDS = 300.0  # until a response begins; long polls answer within two minutes
+HOLD_SECONDS = 10.0  # between two steps of a sign-in by connection; a browser takes the next at once
 SILENT_SECONDS = 3600.0  # within a response; event streams may be quiet for long
 
 log = get_logger(__name__)
@@ -91,9 +93,18 @@ class Upstream(asyncio.Protocol):
 
 
 class Pool:
-    """The streams of one user session to one service."""
+    """The streams of one user session to one service.
+
+    Devices that sign in by connection (NTLM, Negotiate) get `by_connection`: one stream, requests one after another,
+    and nobody else's request between two steps of the sign-in.
+    """
 
     def __init__(self, service_id: str) -> None:
+        self.by_connection = False
+        self._only: Upstream | None = None
+        # The browser connection that is in the middle of signing in, and since when.
+        self._holder: FrontProtocol | None = None
+        self._held_since = 0.0
         self.service_id = service_id
         self.idle: list[Upstream] = []
         self.busy: set[Upstream] = set()
@@ -105,6 +116,13 @@ class Pool:
 
         `prefer` is the stream the same browser connection used last: devices that sign in by connection need it.
         """
+        if exchange.head.authorization and not self.by_connection and _signs_connection(exchange.head.authorization):
+            self._begin_by_connection(None)
+        if self._holder is not None and not self._may_pass(exchange, now):
+            if len(self.waiting) >= WAITING_LIMIT:
+                return False
+            self.waiting.append((exchange, circuit, now))
+            return True
         idle = self.idle
         if idle:
             if prefer is not None and prefer in idle:
@@ -115,7 +133,7 @@ class Pool:
             self.busy.add(upstream)
             exchange.begin(upstream)
             return True
-        if len(self.busy) < IN_USE_LIMIT:
+        if self._has_room():
             exchange.begin(self.open(circuit))
             return True
         if len(self.waiting) >= WAITING_LIMIT:
@@ -128,6 +146,8 @@ class Pool:
         upstream = Upstream(self, circuit)
         self.busy.add(upstream)
         self.opened += 1
+        if self.by_connection:
+            self._only = upstream
         try:
             upstream.stream = circuit.open_stream(self.service_id, upstream)
         except BaseException:
@@ -143,6 +163,9 @@ class Pool:
         self.busy.discard(upstream)
         if not upstream.alive:
             return
+        if self.by_connection and upstream is not self._only:
+            self.discard(upstream)
+            return
         upstream.quiet_since = now
         self.idle.append(upstream)
         self._next(now)
@@ -157,10 +180,72 @@ class Pool:
             upstream.alive = False
             if upstream.stream is not None:
                 upstream.stream.abort()
+        if upstream is self._only:
+            self._lost_only()
         self._next(None)
 
+    def _has_room(self) -> bool:
+        """Whether one more stream may be opened; a WebSocket's is no longer one for requests."""
+        if not self.by_connection:
+            return len(self.busy) < IN_USE_LIMIT
+        return all(upstream.exchange is not None and upstream.exchange.is_tunnel for upstream in self.busy)
+
+    # ---- sign-in by connection
+
+    def keep_to(self, upstream: Upstream, holder: FrontProtocol | None, now: float) -> None:
+        """The device signs in by connection: from now on `upstream` alone is used.
+
+        `holder` is the browser connection whose next request is the next step of the sign-in; None between sign-ins.
+        """
+        self._begin_by_connection(upstream)
+        self._holder, self._held_since = holder, now
+
+    def _begin_by_connection(self, upstream: Upstream | None) -> None:
+        if self.by_connection and self._only is upstream:
+            return
+        self.by_connection = True
+        self._only = upstream
+        for other in list(self.idle):
+            if other is not upstream:
+                self.discard(other)
+
+    def _may_pass(self, exchange: Exchange, now: float) -> bool:
+        """Whether `exchange` is the next step of the sign-in under way, or none is under way any more."""
+        holder = self._holder
+        if holder is None or holder is exchange.front:
+            return True
+        if holder.transport.is_closing() or now - self._held_since > HOLD_SECONDS:
+            self._holder = None
+            return True
+        return False
+
+    def stepped(self, exchange: Exchange) -> None:
+        """The step of `exchange` was answered; `keep_to` says so when there is another."""
+        if self._holder is exchange.front:
+            self._holder = None
+
+    def _lost_only(self) -> None:
+        """The stream of the sign-in is gone: so is the browser's connection, and the browser begins anew, as it would
+        with the device itself. On another stream the next step would count as a wrong password."""
+        self._only = None
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            holder.break_off()
+
+    def tunnelled(self, now: float) -> None:
+        """A stream has become a WebSocket, and took its sign-in along: the next request opens another."""
+        if self.by_connection:
+            self._next(now)
+
     def _next(self, now: float | None) -> None:
-        while self.waiting and (self.idle or len(self.busy) < IN_USE_LIMIT):
+        while self.waiting and (self.idle or self._has_room()):
+            if self._holder is not None:
+                at = self._held_since if now is None else now
+                turn = next((one for one in self.waiting if self._may_pass(one[0], at)), None)
+                if turn is None:
+                    return
+                self.waiting.remove(turn)
+                self.waiting.appendleft(turn)
             exchange, circuit, since = self.waiting.popleft()
             if exchange.front is None:
                 continue
@@ -181,6 +266,8 @@ class Pool:
             limit = HEAD_SECONDS if upstream.reader.head is None else SILENT_SECONDS
             if now - upstream.quiet_since > limit and not upstream.exchange.is_tunnel:
                 upstream.exchange.timed_out()
+        if self._holder is not None and self.waiting:
+            self._next(now)  # the browser may have given up in the middle of a sign-in
         while self.waiting and now - self.waiting[0][2] > WAITING_SECONDS:
             self.waiting.popleft()[0].crowded()
 
@@ -189,3 +276,7 @@ class Pool:
         self.waiting.clear()
         for upstream in [*self.idle, *self.busy]:
             self.discard(upstream)
+
+
+def _signs_connection(authorization: bytes) -> bool:
+    return authorization[:10].lower().startswith((b"ntlm ", b"negotiate "))

@@ -103,6 +103,21 @@ NO_HANDLER = Problem(
     "This panel is a Windows desktop (RDP). The viewer for it arrives with a later version of Panelgate.",
     "Nothing at the machine is wrong, and the panel's settings stay. Until then use the machine's other panels.",
 )  # fmt: skip
+SIGN_IN_REFUSED = Problem(
+    502, "sign_in_refused", "The stored user name or password was refused",
+    "Panelgate signs in at this panel for you, and the panel did not accept the user name and password stored for it.",
+    "Ask an administrator of your account to correct them: on the machine's page, under Change at this panel.",
+)  # fmt: skip
+SIGN_IN_MISSING = Problem(
+    502, "sign_in_missing", "No password is stored for this panel",
+    "Panelgate is set up to sign in at this panel for you, but has no user name and password for it.",
+    "Ask an administrator of your account to enter them: on the machine's page, under Change at this panel.",
+)  # fmt: skip
+SIGN_IN_TOO_LARGE = Problem(
+    502, "sign_in_too_large", "Sent before the sign-in was ready",
+    "The panel wanted a new sign-in after the upload had begun, and the upload is too large to be kept and repeated.",
+    "Nothing was taken by the panel. Do the same once more: the sign-in is ready now.",
+)  # fmt: skip
 TOO_LARGE = Problem(
     431, "head_too_large", "Too many cookies", "The request's head is larger than 128 kB, or its cookies than 720 kB.",
     "Delete the cookies of this site in your browser, then open the panel again.",
@@ -136,6 +151,18 @@ def garbage(detail: str) -> Problem:
         502, "garbage", "The panel's answer makes no sense",
         f"The panel answered, but not as a web server does: {detail}.",
         "Check that the service's port is the panel's web page, and whether it must be http or https.",
+    )  # fmt: skip
+
+
+def sign_in_other(scheme: str, offered: list[str]) -> Problem:
+    """The device asks for another kind of sign-in than the one that is set up for it."""
+    kinds = ", ".join(name for name in dict.fromkeys(offered) if name.isalnum())[:80] or "something else"
+    return Problem(
+        502, "sign_in_other", "The panel wants another kind of sign-in",
+        f"Panelgate is set up to sign in by {scheme.capitalize()}, and the panel asks for {kinds}, or for a form of "
+        "it that is not spoken here (auth-int, or an unknown algorithm). The password was not sent in another form.",
+        "Ask an administrator of your account to change the sign-in of this panel: on the machine's page, under "
+        "Change at this panel.",
     )  # fmt: skip
 
 

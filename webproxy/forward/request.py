@@ -7,6 +7,7 @@ parsed the bytes already; these rules hold even if it became lenient one day.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 HEAD_LIMIT = 128 * 1024  # bytes of a request head without its cookies
 # Bytes of cookies, which come on top: a sibling origin can make a browser send all 180 that it keeps for a site, 4 kB
@@ -25,10 +26,10 @@ PASS, DROP, KNOWN = 0, 1, 2
 
 # What is read here, and written again (or not) by `build`.
 _KNOWN = frozenset({
-    b"host", b"origin", b"referer", b"cookie", b"content-length", b"transfer-encoding", b"connection", b"upgrade",
-    b"expect", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"service-worker", b"accept",
-    b"if-none-match", b"accept-encoding", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol",
-    b"sec-websocket-extensions",
+    b"host", b"origin", b"referer", b"authorization", b"cookie", b"content-length", b"transfer-encoding",
+    b"connection", b"upgrade", b"expect", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"service-worker",
+    b"accept", b"if-none-match", b"accept-encoding", b"sec-websocket-key", b"sec-websocket-version",
+    b"sec-websocket-protocol", b"sec-websocket-extensions",
 })  # fmt: skip
 _WEBSOCKET = {
     name.lower(): name
@@ -86,9 +87,9 @@ class RequestHead:
     """One request as its browser sent it; `lines` are the header lines that pass unchanged."""
 
     __slots__ = (
-        "accept", "chunked", "connection", "cookies", "dest", "expect", "host", "if_none_match", "length", "lines",
-        "method", "mode", "origin", "prepared", "referer", "service_worker", "site", "target", "upgrade", "version",
-        "websocket_key",
+        "accept", "asks", "authorization", "chunked", "connection", "cookies", "dest", "expect", "host",
+        "if_none_match", "length", "lines", "method", "mode", "origin", "prepared", "referer", "service_worker",
+        "site", "target", "upgrade", "version", "websocket_key",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, version: str) -> None:
@@ -112,6 +113,9 @@ class RequestHead:
         self.service_worker = False
         self.if_none_match = b""
         self.websocket_key = b""
+        self.authorization = b""
+        # What it means to the cache, once that was worked out; False: nothing. See cache.asks_of.
+        self.asks: Any = None
         # What the device gets for it, with what that was made for; see Exchange.dispatch.
         self.prepared: tuple[object, bytes, bytes] | None = None
 
@@ -220,6 +224,9 @@ def _known(head: RequestHead, key: bytes, value: bytes) -> None:  # noqa: C901  
         head.lines.append(b"If-None-Match: " + value + b"\r\n")
     elif key == b"accept-encoding":
         head.lines.append(b"Accept-Encoding: " + value + b"\r\n")
+    elif key == b"authorization":
+        head.authorization = value
+        head.lines.append(b"Authorization: " + value + b"\r\n")
     else:
         # Some servers know these in this case only, and load balancers write them small.
         if key == b"sec-websocket-key":

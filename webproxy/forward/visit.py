@@ -11,6 +11,8 @@ from panelgate.names import Sites
 from panelgate.options import ServiceOptions
 from webproxy.connections import Connection, Connections
 from webproxy.forward.bodies import coding_of, is_text
+from webproxy.forward.cache import Caches
+from webproxy.forward.credentials import SignIn
 from webproxy.forward.places import jar_of
 from webproxy.forward.pool import Pool
 from webproxy.forward.rules import Rules
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from webproxy.sessions import ServiceSession
 
 SOCKETS_LIMIT = 32  # WebSockets and viewers at once in one visit: HMIs use one or two a page
+# Ends of a session that take no permission away: what is kept for the user stays for his next sign-in.
+_SIGNED_OUT = frozenset({"signed out", "session_ended", "session_expired"})
 VISITS_LIMIT = 20_000  # visits kept; about 4 kB each without traffic
 
 log = get_logger(__name__)
@@ -37,13 +41,13 @@ class Visit:
     """Session, rules, streams, cookie names, and the audit's connection. INVARIANT: one per (token, label)."""
 
     __slots__ = (
-        "_connections", "alive", "companions", "connection", "cookie_names", "label", "pool", "row", "rules",
-        "session", "sockets", "token", "used", "warned",
+        "_caches", "_connections", "alive", "attends", "companions", "connection", "cookie_names", "label", "pool",
+        "row", "rules", "session", "shelf", "sign_in", "sockets", "token", "used", "warned",
     )  # fmt: skip
 
     def __init__(
         self, session: ServiceSession, token: str, rules: Rules, connections: Connections,
-        row: Mapping[str, Any] | None = None,
+        row: Mapping[str, Any] | None = None, caches: Caches | None = None,
     ) -> None:  # fmt: skip
         self.session = session
         self.token = token
@@ -59,6 +63,12 @@ class Visit:
         self._connections = connections
         self.row = row  # of the sibling, when this is a companion's part of another visit
         self.companions: dict[str, Visit] = {}
+        auth = session.options.auth
+        self.sign_in = SignIn(auth) if auth != "none" else None
+        self._caches = caches
+        self.shelf = caches.shelf(*shelf_name(session)) if caches is not None and session.options.cache else None
+        # The hot path's one question: whether aside.py has anything to do with this visit's requests.
+        self.attends = self.shelf is not None or self.sign_in is not None
 
     def companion(self, slug: str) -> Visit | None:
         """The part of this visit that uses the companion `slug`; None when there is none that the user may use.
@@ -77,7 +87,7 @@ class Visit:
             self.session, service=service, permission=str(row.get("permission", "watch")), options=options
         )
         rules = self.rules.for_companion(slug, lan_origin(row), options)
-        made = self.companions[slug] = Visit(session, self.token, rules, self._connections, row)
+        made = self.companions[slug] = Visit(session, self.token, rules, self._connections, row, self._caches)
         return made
 
     def rewrites(self, head: ResponseHead) -> bool:
@@ -101,6 +111,8 @@ class Visit:
             else:
                 del self.companions[slug]
                 found.end("access changed")
+                if self._caches is not None:
+                    self._caches.drop([shelf_name(found.session)])
 
     def counted(self, client: Callable[[], Mapping[str, str]], circuit_id: Callable[[], str]) -> Connection:
         """The audit's connection that bytes are counted for, begun anew when the last one has ended."""
@@ -157,11 +169,17 @@ def lan_origin(service: Mapping[str, Any]) -> str:
     return f"{'https' if service['protocol'] == 'https' else 'http'}://{name}:{int(service['port'])}"
 
 
+def shelf_name(session: ServiceSession) -> tuple[str, str, str]:
+    """Whose cache a session uses: the user's own for this service, from whichever browser."""
+    return session.account["id"], session.user["id"], session.service["id"]
+
+
 class Visits:
     """All visits of this process."""
 
-    def __init__(self, sites: Sites, connections: Connections) -> None:
+    def __init__(self, sites: Sites, connections: Connections, caches: Caches | None = None) -> None:
         self._sites = sites
+        self._caches = caches or Caches(0)
         self._connections = connections
         self._all: dict[tuple[str, str], Visit] = {}
 
@@ -177,7 +195,8 @@ class Visits:
             return visit
         if len(self._all) >= VISITS_LIMIT:
             self._all.pop(next(iter(self._all))).end("too many sessions")
-        visit = self._all[key] = Visit(session, token, self._rules(session), self._connections)
+        rules = self._rules(session)
+        visit = self._all[key] = Visit(session, token, rules, self._connections, caches=self._caches)
         return visit
 
     def _rules(self, session: ServiceSession) -> Rules:
@@ -208,10 +227,25 @@ class Visits:
         visit = self._all.pop((token, label), None)
         if visit is not None:
             visit.end(reason)
+            if reason not in _SIGNED_OUT:
+                names = {shelf_name(part.session) for part in (visit, *visit.companions.values())}
+                self._caches.drop(names - self._shelves_in_use())
+
+    def _shelves_in_use(self) -> set[tuple[str, str, str]]:
+        return {shelf_name(visit.session) for visit in self}
+
+    def forget_unused(self, account_id: str | None) -> None:
+        """Something changed in this account, or None: perhaps in any. What nobody has open now is not kept.
+
+        Those who have it open are asked about one by one, and end in `gone` or `changed` when it concerns them.
+        """
+        used = self._shelves_in_use()
+        self._caches.drop([name for name in self._caches if account_id in (None, name[0]) and name not in used])
 
     def changed(self, token: str, session: ServiceSession) -> None:
         """The permission or the service of a visit changed: what runs under the old one is cut, then it begins anew."""
         self.gone(token, session.label, "access changed")
+        self._caches.drop([shelf_name(session)])
 
     def siblings(self, token: str, session: ServiceSession) -> None:
         """Other services of the device came or went: redirects follow, what is open goes on."""

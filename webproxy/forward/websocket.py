@@ -105,6 +105,7 @@ class WebSocketExchange(Exchange):
             self.browser_data(early)
         if self._holding:
             self.hold_browser(False)
+        self.visit.pool.tunnelled(front.loop.time())
 
     def _through(self, side: TextFrames, data: bytes) -> bytes:
         """`data` with its text messages changed; nothing when the connection ends over it."""

@@ -88,7 +88,7 @@ def test_traces_of_proxies_and_borrowed_identities_go(name: bytes) -> None:
     assert kind_of(name) == DROP if name != b"Cookie_" else kind_of(name) == PASS
 
 
-@pytest.mark.parametrize("name", [b"client_timezone", b"device_id", b"Authorization", b"X-Auth-Token", b"User-Agent"])
+@pytest.mark.parametrize("name", [b"client_timezone", b"device_id", b"X-Auth-Token", b"User-Agent"])
 def test_what_devices_need_passes(name: bytes) -> None:
     assert kind_of(name) == PASS
 
