@@ -121,7 +121,7 @@ def test_every_page_passes_axe_fits_and_keeps_the_console_clean(
             if template == "{https}":
                 # With everything open that can be.
                 watched.page.locator("details.pg-more > summary").click()
-                watched.page.get_by_label("With a password (Basic)").check()
+                watched.page.get_by_label("The server, by Basic").check()
             wrong += watched.wrong()
     assert wrong == []
 

@@ -30,9 +30,9 @@ SWITCHES: Final = (
     ),
 )
 SIGN_INS: Final = (
-    ("none", "Nobody", "The person signs in at the panel, if it asks."),
-    ("basic", "With a password (Basic)", "When the browser's small sign-in window opens at this panel."),
-    ("digest", "With a password (Digest)", "The same for panels that refuse Basic."),
+    ("none", "Each person", "The panel asks whoever opens it, if it asks at all."),
+    ("basic", "The server, by Basic", "When the browser's small sign-in window opens at this panel."),
+    ("digest", "The server, by Digest", "The same for panels that refuse Basic."),
 )
 COMPRESSIONS: Final = (
     ("static", "Scripts, styles and other unchanging files"),
