@@ -127,15 +127,40 @@ class Exchanges:
         """What the web proxy gets for bytes of the device; nothing while a head is incomplete."""
         if self._state == _PASS:
             return data
+        if self._state == _HEAD:
+            return self._head(data)
         try:
-            body = self._reader.feed(data)
+            return self._more(self._reader.feed(data))
         except BadResponse as error:
-            return self._bad(data, error)
-        if self._state == _BODY:
-            return self._more(body)
-        self._hold(data)
-        head = self._reader.head
-        return b"" if head is None else self._answer(head, body)
+            log.info("answer is garbage", service=self._service, detail=str(error))
+            self._release()
+            self._raw = True
+            if self._joined is not None:
+                self._joined.abort(StreamReset(StreamError.PEER_RESET, str(error)))
+            return b""
+
+    def _head(self, data: bytes) -> bytes:
+        """Bytes while an answer's head is awaited. The reader gets the head alone: most bodies are not its business."""
+        before = len(self._held)
+        if not before:
+            self._held = data
+        else:
+            if isinstance(self._held, bytes):
+                self._held = bytearray(self._held)  # a device may send byte by byte
+            self._held += data
+        end = self._held.find(b"\r\n\r\n", max(0, before - 3)) + 4
+        reader, split = self._reader, (end - before if end > 3 else len(data))
+        try:
+            reader.feed(data[:split])
+            head = reader.head
+            if head is not None and end > 3:
+                return self._answer(head, end, data[split:] if self._picks(head, end) else None)
+        except BadResponse:
+            # The web proxy's reader will say the same, and show it.
+            self._raw = True
+            return self._pass_on()
+        # A head without any doubt ends where we looked; an interim answer or bare line ends make this one doubtful.
+        return b"" if head is None and end < 4 else self._pass_on()
 
     def b_ended(self) -> bytes:
         """The device sends no more: what is still to be said."""
@@ -158,36 +183,33 @@ class Exchanges:
         self._held = b""
         self._release()
 
-    def _hold(self, data: bytes) -> None:
-        if not self._held:
-            self._held = data
-            return
-        if isinstance(self._held, bytes):
-            self._held = bytearray(self._held)  # a device may send byte by byte
-        self._held += data
-
     def _pass_on(self) -> bytes:
         """Let an answer through as it came, to its end."""
         self._state = _PASS
         held, self._held = bytes(self._held), b""
         return held
 
-    def _answer(self, head: ResponseHead, body: bytes) -> bytes:
-        raw = self._pass_on()
-        end = raw.find(b"\r\n\r\n") + 4
-        first, reader = raw[:end], self._reader
-        if head.status == 304 and compress.is_clear(head, first):
-            return self._shared.tags.weaken_known(self._service, first) + raw[end:]
-        small = reader.done and len(body) < compress.LEAST
-        if small or not compress.chosen(self._level, self._target, head, first):
-            return raw
+    def _picks(self, head: ResponseHead, end: int) -> bool:
         if self._shared.encoders >= compress.ENCODERS_LIMIT:
+            return False
+        return compress.chosen(self._level, self._target, head, bytes(self._held[:end]))
+
+    def _answer(self, head: ResponseHead, end: int, rest: bytes | None) -> bytes:
+        """The head is complete, its first `end` bytes; `rest` is what follows it when its body is to be compressed."""
+        if rest is None:
+            raw = self._pass_on()
+            if head.status == 304 and compress.is_clear(head, raw[:end]):
+                return self._shared.tags.weaken_known(self._service, raw[:end]) + raw[end:]
             return raw
+        # Before the rest is read: a device that sends too much makes the connection unusable only then.
+        self._keeps = compress.persists(head)
+        body = self._reader.feed(rest) if rest else b""
+        if self._reader.done and len(body) < compress.LEAST:
+            return self._pass_on()
+        self._held = b""
         self._shared.encoders += 1
         self._encoder = Encoder()
         self._state = _BODY
-        # After this answer; a device that sent too much already has made it unusable just now.
-        self._keeps = compress.persists(head)
         return compress.coded_head(head, self._shared.tags, self._service) + self._more(body)
 
     def _more(self, body: bytes) -> bytes:
@@ -209,19 +231,6 @@ class Exchanges:
             self._raw = True
             return out + SURPLUS
         return out
-
-    def _bad(self, data: bytes, error: BadResponse) -> bytes:
-        if self._state == _HEAD:
-            # The web proxy's reader will say the same, and show it.
-            self._raw = True
-            self._hold(data)
-            return self._pass_on()
-        log.info("answer is garbage", service=self._service, detail=str(error))
-        self._release()
-        self._raw = True
-        if self._joined is not None:
-            self._joined.abort(StreamReset(StreamError.PEER_RESET, str(error)))
-        return b""
 
     def _release(self) -> None:
         self._state = _PASS
