@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
@@ -166,3 +167,23 @@ def test_what_chromium_shows_directly_it_shows_through_panelgate(
         context.close()
     new = {text for text in behind.found - direct.found if not any(word in text.lower() for word in accepted)}
     assert new == set()
+
+
+def test_what_a_device_leaves_uncompressed_crosses_the_uplink_compressed(browser: Browser, plant: Plant) -> None:
+    direct = httpx.get(plant.direct("fuxa"))
+    script = re.search(r"main\.[0-9a-f]+\.js", direct.text)
+    assert script is not None
+    assert "content-encoding" not in httpx.head(f"{plant.direct('fuxa')}/{script[0]}").headers
+    context = signed_in(browser, plant.token)
+    try:
+        page = context.new_page()
+        page.goto(f"{plant.installation.portal}/acme/plant/fuxa/favicon.ico")
+        with page.expect_response(f"**/{script[0]}") as waiting:
+            page.goto(f"{plant.behind('fuxa')}/")
+        answer = waiting.value
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.body() == httpx.get(f"{plant.direct('fuxa')}/{script[0]}").content
+        sizes = answer.request.sizes()
+        assert sizes["responseBodySize"] < len(answer.body()) / 2
+    finally:
+        context.close()
