@@ -133,6 +133,15 @@ def start_modbus_simulator(directory: Path, port: int, modbus_port: int) -> Proc
     return process
 
 
+def start_hard_coded(directory: Path, page: int, socket: int, trend: int) -> Process:
+    """An HMI that names its own address, its WebSocket's port and its trend page's everywhere, on 127.0.0.1."""
+    directory.mkdir(parents=True)
+    command = [sys.executable, "-m", "tests.fakes.hard_coded", "127.0.0.1", *map(str, (page, socket, trend))]
+    process = Process("hard-coded HMI", command, directory / "hmi.log")
+    process.wait_for("the HMI listens", lambda: all(map(listening, (page, socket, trend))), 20)
+    return process
+
+
 def _free_display() -> int:
     """The number of an X display that nobody uses."""
     used = {path.name for path in Path("/tmp/.X11-unix").glob("X*")} | {

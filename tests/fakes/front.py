@@ -20,6 +20,7 @@ from panelgate.ports import KnownPorts, PortRange
 from panelgate.settings import WebproxySettings
 from tests.fakes.access_stub import AccessStub
 from tests.fakes.circuit import FakeCircuit
+from webproxy.circuits import Opener
 from webproxy.forward.protocol import FrontProtocol
 from webproxy.web import Web
 
@@ -233,9 +234,9 @@ def _bound() -> socket.socket:
 @asynccontextmanager
 async def running(
     device: Device | None = None, *, sites: Sites | None = None, settings: dict[str, Any] | None = None,
-    session: dict[str, Any] | None = None, ports: int = 0,
+    session: dict[str, Any] | None = None, ports: int = 0, opener: Opener | None = None,
 ) -> AsyncIterator[Front]:  # fmt: skip
-    """A front; with `ports` so many more listeners, which are the origins of services."""
+    """A front; with `ports` so many more listeners, which are the origins of services. `opener` makes real circuits."""
     sockets = sorted((_bound() for _ in range(1 + ports)), key=lambda one: int(one.getsockname()[1]))
     numbers = [int(one.getsockname()[1]) for one in sockets]
     if ports and sites is None:
@@ -246,13 +247,13 @@ async def running(
     circuits: list[FakeCircuit] = []
     targets: dict[str, Any] = {"svc1": ("127.0.0.1", device.port)}
 
-    async def opener(**_: Any) -> FakeCircuit:
+    async def fake(**_: Any) -> FakeCircuit:
         await asyncio.sleep(0)
         circuits.append(FakeCircuit(targets))
         return circuits[-1]
 
     web = Web(
-        WebproxySettings(**(settings or {})), access, None, sites=sites or Sites(), clock=clock, opener=opener,  # type: ignore[arg-type]
+        WebproxySettings(**(settings or {})), access, None, sites=sites or Sites(), clock=clock, opener=opener or fake,  # type: ignore[arg-type]
     )  # fmt: skip
     config = uvicorn.Config(portal, http=FrontProtocol, ws="none", log_config=None, lifespan="off")
     config.load()
