@@ -267,6 +267,21 @@ async def test_a_request_before_the_answer_ends_the_compression_behind_it() -> N
     assert made.b_to_a(answer) is answer
 
 
+async def test_a_request_within_an_answer_does_not_disturb_it() -> None:
+    made, _ = exchanges()
+    asked(made)
+    answer = sized()
+    got = Reading()
+    got.feed(made.b_to_a(answer[:500]))
+    asked(made)
+    got.feed(made.b_to_a(answer[500:]))
+    assert got.body == BODY
+    assert got.reader.done
+    # From here on nobody knows which request an answer belongs to.
+    asked(made)
+    assert made.b_to_a(answer) is answer
+
+
 async def test_tags_are_weak_for_the_browser_and_strong_for_the_device() -> None:
     made, _ = exchanges()
     asked(made)
