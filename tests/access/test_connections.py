@@ -6,7 +6,7 @@ import pytest
 
 from access import connections
 from access.connections import Report
-from access.models.machines import Connection
+from access.models.machines import Connection, Service
 from access.sessions import Client
 from panelgate.clock import FakeClock, iso
 from panelgate.errors import BadInput, Refused
@@ -17,12 +17,13 @@ from tests.fakes.access_machines import Plant
 CLIENT = Client("203.0.113.7", "Firefox")
 
 
-def begin(plant: Plant, token: str = "", circuit: str = "", peer: Peer = WEBPROXY) -> str:
+def begin(plant: Plant, token: str = "", circuit: str = "", peer: Peer = WEBPROXY, companion: str | None = None) -> str:
     token = token or plant.open(plant.hmi)
     circuit = circuit or authorise(plant, plant.hmi, token).circuit_id
     return connections.begin(
         plant.kernel.store, plant.kernel.limits, peer,
         token=token, host_label=plant.hmi.host_label, circuit_id=circuit, client=CLIENT,
+        companion=companion,
     )  # fmt: skip
 
 
@@ -61,6 +62,35 @@ def test_pages_hear_of_begin_and_end(plant: Plant) -> None:
     report(plant, ident, up=1, down=1, ended="closed")
     changed = {"type": "connection.changed", "account_id": plant.account_id, "device_id": plant.device_id}
     assert heard.count(changed) == 2
+
+
+def test_a_companions_connection_is_in_its_own_name_and_only_a_companions(plant: Plant) -> None:
+    plant.online()
+    socket, other = plant.add_service("socket"), plant.add_service("other")
+    with plant.writing() as unit:
+        unit.need(Service, plant.hmi.id).options = {"companions": ["socket"]}
+    token = plant.open(plant.hmi)
+    circuit = authorise(plant, plant.hmi, token).circuit_id
+    ident = begin(plant, token, circuit, companion=socket.id)
+    assert (row(plant, ident).service, row(plant, ident).service_id) == ("socket", socket.id)
+    for wrong in (other.id, plant.hmi.id, "0" * 32):
+        with pytest.raises(Refused) as caught:
+            begin(plant, token, circuit, companion=wrong)
+        assert caught.value.code == "not_allowed"
+
+
+def test_a_companion_that_the_user_may_not_use_has_no_connection(plant: Plant) -> None:
+    plant.online()
+    socket = plant.add_service("socket")
+    with plant.writing() as unit:
+        unit.need(Service, plant.hmi.id).options = {"companions": ["socket"]}
+    user, session = plant.member(level=None)
+    plant.grant(user, "operate", service_id=plant.hmi.id)
+    token = plant.open(plant.hmi, session)
+    circuit = authorise(plant, plant.hmi, token).circuit_id
+    with pytest.raises(Refused) as caught:
+        begin(plant, token, circuit, companion=socket.id)
+    assert caught.value.code == "not_allowed"
 
 
 def test_a_report_after_the_end_changes_nothing(plant: Plant) -> None:

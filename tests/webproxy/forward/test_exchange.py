@@ -367,3 +367,16 @@ async def test_events_are_not_held_back_by_rewriting() -> None:
         raw.send(front.head())
         async with asyncio.timeout(5):
             assert front.origin.encode() in await raw.reader.readuntil(b"/1\n\n")
+
+
+async def test_what_is_kept_is_rewritten_each_time() -> None:
+    body = gzip.compress(PAGE * 5000)
+    raw = answer_with(body, "Cache-Control: max-age=60", "Content-Encoding: gzip")
+    async with running(Device(raw), session=REWRITE) as front:
+        for _ in range(3):
+            answer = await front.ask(front.head(Accept_Encoding="gzip"))
+            assert answer.body == (PAGE * 5000).replace(b"http://10.0.0.5", front.origin.encode())
+        tag = answer.value("etag")
+        assert tag is not None
+        assert (await front.ask(front.head(Accept_Encoding="gzip", If_None_Match=tag))).status == 304
+        assert len(front.device.heads) == 1

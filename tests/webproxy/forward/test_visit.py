@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from panelgate.response import ResponseReader
 from tests.fakes.front import running, until
 from webproxy.forward import visit
 
@@ -71,3 +76,41 @@ async def test_redirects_lead_to_the_sibling_services_of_the_moment() -> None:
         answer = await front.ask(front.head())
         assert (answer.status, answer.value("location")) == (302, "http://cam--press--acme.apps.localhost:8080/live")
         assert found.alive
+
+
+async def test_a_coding_that_can_not_be_read_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(session={"options": {"rewrite": True}}) as front:
+        session = await front.web.sessions.get("tok", front.label)
+        found = front.web.visits.of(session, "tok")
+        reader = ResponseReader()
+        reader.feed(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\n\r\n")
+        assert reader.head is not None
+        assert [found.rewrites(reader.head) for _ in range(3)] == [False] * 3
+        assert capsys.readouterr().out.count("text not rewritten") == 1
+
+
+async def test_companions_end_with_the_visit_and_stay_while_nothing_changes() -> None:
+    row = {
+        "id": "svc2", "slug": "cam", "host": "10.0.0.5", "port": 9000, "protocol": "http", "label": "cam--press--acme",
+        "permission": "watch",
+    }  # fmt: skip
+    session = {"options": {"companions": ["cam", "none"]}, "siblings": [row]}
+    async with running(session=session) as front:
+        known = await front.web.sessions.get("tok", front.label)
+        found = front.web.visits.of(known, "tok")
+        assert found.companion("none") is None
+        part = found.companion("cam")
+        assert part is not None
+        assert found.companion("cam") is part
+        assert part.session.permission == "watch"
+        assert part.rules.prefix == b"/.pg/companion/cam"
+        front.web.visits.siblings("tok", replace(known, siblings=(row, {**row, "id": "svc3", "slug": "b", "port": 1})))
+        assert part.alive
+        assert found.companion("cam") is part
+        assert part.rules.addresses is found.rules.addresses
+        front.web.visits.siblings("tok", replace(known, siblings=({**row, "permission": "operate"},)))
+        assert not part.alive
+        again = found.companion("cam")
+        front.web.visits.gone("tok", front.label, "signed out")
+        assert again is not None
+        assert not again.alive
