@@ -92,9 +92,9 @@ def shot(page: Page, name: str) -> None:
     page.screenshot(path=SHOTS / f"{name}.png")
 
 
-def signed_in(browser: Browser, token: str) -> BrowserContext:
+def signed_in(browser: Browser, token: str, name: str = "__Host-pgs") -> BrowserContext:
     """A browser that has a portal session already."""
-    cookie: Any = {"name": "__Host-pgs", "value": token, "domain": "portal.localhost", "path": "/", "sameSite": "Lax"}
+    cookie: Any = {"name": name, "value": token, "domain": "portal.localhost", "path": "/", "sameSite": "Lax"}
     return new_context(
         browser, storage_state={"cookies": [{**cookie, "expires": -1, "secure": True, "httpOnly": True}]}
     )

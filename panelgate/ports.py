@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from panelgate.errors import BadInput
 
 LOWEST = 1024  # below, a listener needs rights of its own
-WIDEST = 4096  # ports of one installation: each is a listening socket of every web proxy (20 MB and 0.4 s for all)
+WIDEST = 4096  # ports of one installation: each is a listening socket of every web proxy; 45 ms and 3 MB for all
 
 
 @dataclass(frozen=True, slots=True)

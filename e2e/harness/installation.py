@@ -26,6 +26,8 @@ class Installation:
     directory: Path
     demo: bool = True
     hosts: Sequence[str] = ()
+    origins: str = "names"
+    origin_ports: str = ""
     port: int = field(default_factory=free_port)
     access_port: int = field(default_factory=free_port)
     relay_port: int = field(default_factory=free_port)
@@ -60,6 +62,8 @@ class Installation:
             "PORT": str(self.port),
             "DATA": str(self.data),
             "DEMO": "1" if self.demo else "0",
+            "ORIGINS": self.origins,
+            **({"PANELGATE_ORIGIN_PORTS": self.origin_ports} if self.origin_ports else {}),
             "ACCESS_PORT": str(self.access_port),
             "RELAY_PORT": str(self.relay_port),
             # The devices of these tests are on loopback addresses of their own.

@@ -72,8 +72,9 @@ async def test_each_device_gets_its_own_cookies_only() -> None:
     async with two(device) as site:
         kept = [(await site.ask(number)).values("set-cookie")[0].partition(";")[0] for number in (1, 2)]
         assert kept[0] != kept[1]
-        assert all(cookie.endswith("~session=A") for cookie in kept)
-        both = "; ".join([*site.cookies, *kept, "planted=1", "__Host-Http-pgs=portal"])
+        assert all(cookie.startswith("__Http-p") and cookie.endswith("~session=A") for cookie in kept)
+        foreign = ["planted=1", f"{site.jars[1].prefix.decode()}planted=1", "__Host-Http-pgs=portal"]
+        both = "; ".join([*site.cookies, *kept, *foreign])
         await site.ask(2, cookie=both)
         lines = [line for line in device.heads[-1].split(b"\r\n") if line.lower().startswith(b"cookie")]
         assert lines == [b"Cookie: session=A"]

@@ -345,8 +345,10 @@ def set_cookie(
         path = prefix + path.rstrip(b"/") if path[:1] == b"/" else prefix
     if prefix:
         kept.append(b"Path=" + path)
-    if secure and not has_secure:
+    if (secure or own) and not has_secure:
         kept.append(b"Secure")
+    if own and not any(part.lower() == b"httponly" for part in attributes):
+        kept.append(b"HttpOnly")
     if len(names) < COOKIE_NAMES_LIMIT:
         names.add(pair.partition(b"=")[0].strip(b" \t"))
     return b"; ".join(kept)

@@ -1,20 +1,21 @@
 """The names of cookies at one origin: ours, and those of its device. No I/O.
 
-Browsers keep one jar for all ports of a host, so where services have ports every cookie carries its port in its name.
-Ours then begin with ``__Host-Http-``: browsers that know this prefix let no script set such a cookie, which the page
-of another port could otherwise do; to all others they are ``__Host-`` cookies. A device's cookie `session` becomes
-`p20001-1f3a~session` on its way to the browser and `session` again on its way back; whatever has no such prefix is
-another machine's, or a script's, and goes to no device. The hash is the service's: a port's next owner gets nothing.
+Browsers keep one jar for all ports of a host, so where services have ports every cookie carries its port in its name,
+behind a prefix that keeps scripts out: browsers that know ``__Http-`` let none set such a cookie, and HttpOnly, which
+it demands, lets none read it. Otherwise a page of one machine could read and plant another's. Ours begin with
+``__Host-Http-``, which to older browsers is ``__Host-``. A device's cookie `session` becomes
+`__Http-p20001-1f3a~session` on its way to the browser, and `session` again on its way back; whatever has no such name
+is another machine's, or a script's, and goes to no device. The hash is the service's: a port's next owner gets none.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
-# The browser's own rules hang on these (RFC 6265bis section 4.1.3; it compares them without case): they stay in front.
-_RULED = re.compile(rb"(__(?:host-http|http|host|secure)-)?(.*)", re.IGNORECASE | re.DOTALL)
+# The browser's own rules hang on these (RFC 6265bis section 4.1.3; it compares them without case).
+_HTTP, _HOST_HTTP = b"__Http-", b"__Host-Http-"
+_HOST = b"__host-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,10 @@ class Jar:
 
     def _given(self, name: bytes) -> bytes | None:
         """The name that this origin's device gave a cookie; None for every other cookie."""
-        if name.startswith(self.prefix):
-            return name[len(self.prefix) :]
-        match = _RULED.fullmatch(name)
-        if match is None or match[1] is None or not match[2].startswith(self.prefix):
-            return None
-        return bytes(match[1]) + bytes(match[2])[len(self.prefix) :]
+        for stem in (_HTTP, _HOST_HTTP):
+            if name.startswith(stem + self.prefix):
+                return name[len(stem) + len(self.prefix) :]
+        return None
 
 
 NAMES = Jar()
@@ -66,12 +65,11 @@ NAMES = Jar()
 
 
 def to_browser(prefix: bytes, pair: bytes) -> bytes:
-    """A device's `name=value` as the browser keeps it; a nameless one gets the prefix as its name."""
+    """A device's `name=value` as the browser keeps it; with a prefix the cookie must be Secure and HttpOnly.
+
+    What the device called `__Host-...` stays bound to the host and the path "/".
+    """
     if not prefix:
         return pair
-    name, equals, value = pair.partition(b"=")
-    if not equals:
-        return prefix + b"=" + pair
-    match = _RULED.fullmatch(name.strip(b" \t"))
-    assert match is not None  # it matches anything
-    return (match[1] or b"") + prefix + bytes(match[2]) + b"=" + value
+    stem = _HOST_HTTP if pair[: len(_HOST)].lower() == _HOST else _HTTP
+    return stem + prefix + (pair if b"=" in pair else b"=" + pair)

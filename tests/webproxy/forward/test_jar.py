@@ -32,11 +32,15 @@ def test_a_devices_cookie_comes_back_as_it_was(pair: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "start"),
-    [(b"__Host-sid", b"__Host-p20001-"), (b"__SECURE-x", b"__SECURE-p20001-"), (b"__Host-Http-a", b"__Host-Http-p20")],
-)
-def test_the_browsers_own_rules_still_hang_on_the_name(name: bytes, start: bytes) -> None:
-    assert to_browser(ONE.prefix, name + b"=1").startswith(start)
+    ("pair", "start"),
+    [
+        (b"sid=1", b"__Http-p20001-"), (b"__Secure-x=1", b"__Http-p20001-"), (b"lone", b"__Http-p20001-"),
+        (b"__Host-x=1", b"__Host-Http-p20001-"), (b"__HOST-http-x=1", b"__Host-Http-p20001-"),
+    ],
+)  # fmt: skip
+def test_no_script_sets_a_name_that_reaches_a_device(pair: bytes, start: bytes) -> None:
+    assert to_browser(ONE.prefix, pair).startswith(start)
+    assert ONE.split([ONE.prefix + pair, pair]) == ([], [])
 
 
 @given(st.binary(min_size=1).filter(lambda name: not set(name) & set(b"=; \t\r\n")), st.binary())
@@ -49,7 +53,8 @@ def test_ours_of_all_ports_and_the_portals_reach_no_device() -> None:
     line = (
         b"__Host-Http-pg-20001=tok; __Host-Http-pg-20002=t2; __Host-Http-pgs=p; __Host-pg=x; __Host-Http-pgn-20001-0=n"
     )
-    assert ONE.split([line, b"plain=1; __HOST-http-pg-20001=odd; " + ONE.prefix + b"sid=1"]) == ([b"tok"], [b"sid=1"])
+    more = b"plain=1; __HOST-http-pg-20001=odd; " + to_browser(ONE.prefix, b"sid=1")
+    assert ONE.split([line, more]) == ([b"tok"], [b"sid=1"])
 
 
 def test_two_sessions_are_both_reported() -> None:
