@@ -119,7 +119,7 @@ test-slow: setup-test ## Only the tests marked slow, one after the other: they s
 .PHONY: test-all
 test-all: test test-slow ## The same, and the slow tests
 
-BENCHES := $(filter-out bench/__init__.py bench/run_all.py bench/stage.py bench/measure.py,$(wildcard bench/*.py))
+BENCHES := $(filter-out bench/__init__.py bench/run_all.py bench/stage.py bench/measure.py bench/link.py,$(wildcard bench/*.py))
 
 .PHONY: bench
 bench: setup-test ## Run every benchmark and write bench/RESULTS.md

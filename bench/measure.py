@@ -1,66 +1,82 @@
-"""Side by side: our figure and a rival's in turn, A B A B, and the ratio of each pair.
+"""Side by side: our figure and a rival's in turn, A B A B, and each pair compared.
 
-Machines are shared and noisy: a ratio of two neighbouring runs says more than either figure, and the median of
-several says how much to believe it.
+Machines are shared and noisy: two neighbouring runs compared say more than either figure, and the median of several
+says how much to believe it. BENCH_ROUNDS and BENCH_SECONDS shorten everything for a first look.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 
-ROUNDS = 5
-SECONDS = 4  # of each run; the first second is the kernel's and the caches'
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))  # of each run; the first second is the kernel's and the caches'
+
+
+class Goal(StrEnum):
+    """How a pair is compared, and what the goal asks for."""
+
+    SHOWN = "shown"  # the ratio, for comparison: nothing promised
+    RATIO = "ratio at least"
+    SHARE = "ratio at most"
+    MORE = "difference at most"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison. `ours` and `theirs` are medians in `unit`, `ratio` the median of the pairs' ratios, `low` and
-    `high` the least and greatest of them; `met` whether the ratio reaches `goal`."""
+    """One comparison. `ours` and `theirs` are medians in `unit`, `compared` the median of the pairs' ratios or
+    differences, `low` and `high` the least and greatest of them; `met` whether that reaches `goal`."""
 
     name: str
     rival: str
     ours: float
     theirs: float
     unit: str
-    ratio: float
+    compared: float
     low: float
     high: float
+    kind: Goal
     goal: float
     met: bool
 
 
 def compare(
-    name: str,
-    rival: str,
-    unit: str,
-    goal: float,
-    ours: Callable[[], float],
-    theirs: Callable[[], float],
-    rounds: int = ROUNDS,
-) -> Result:
+    name: str, rival: str, unit: str, kind: Goal, goal: float, ours: Callable[[], float], theirs: Callable[[], float],
+    rounds: int = ROUNDS, *, warm: bool = True,
+) -> Result:  # fmt: skip
     """Measure both in turn, `rounds` times after one warm-up each, and print the comparison as one JSON line."""
-    ours()
-    theirs()
+    if warm:
+        ours()
+        theirs()
     pairs = []
-    for number in range(rounds):
+    for number in range(min(rounds, ROUNDS)):
         # Who goes first changes, so that a drift of the machine favours nobody.
         if number % 2:
             second, first = theirs(), ours()
         else:
             first, second = ours(), theirs()
         pairs.append((first, second))
-        print(f"  {name}: {first:,.0f} against {second:,.0f} {unit}", file=sys.stderr, flush=True)
-    ratios = sorted(first / second for first, second in pairs)
-    ratio = statistics.median(ratios)
+        print(f"  {name}: {first:,.3f} against {second:,.3f} {unit}", file=sys.stderr, flush=True)
+    return judge(name, rival, unit, kind, goal, pairs)
+
+
+def judge(
+    name: str, rival: str, unit: str, kind: Goal, goal: float, pairs: list[tuple[float, float]]
+) -> Result:  # fmt: skip
+    """Print what `pairs` of (ours, theirs) come to as one JSON line."""
+    compared = sorted(ours - theirs if kind is Goal.MORE else ours / theirs for ours, theirs in pairs)
+    middle = statistics.median(compared)
+    met = kind is Goal.SHOWN or (middle >= goal if kind is Goal.RATIO else middle <= goal)
     result = Result(
-        name, rival, round(statistics.median(p[0] for p in pairs), 1), round(statistics.median(p[1] for p in pairs), 1),
-        unit, round(ratio, 2), round(ratios[0], 2), round(ratios[-1], 2), goal, ratio >= goal,
+        name, rival, statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs), unit,
+        middle, compared[0], compared[-1], kind, goal, met,
     )  # fmt: skip
     print(json.dumps(asdict(result)), flush=True)
     return result

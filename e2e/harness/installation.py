@@ -21,7 +21,10 @@ PANELGATE = Path(sys.executable).with_name("panelgate")
 
 @dataclass
 class Installation:
-    """One process tree. `hosts` are addresses, beside loopback, that agents elsewhere reach it on."""
+    """One process tree. `hosts` are addresses, beside loopback, that agents elsewhere reach it on.
+
+    `link_port`: where the relay is found by others, when something stands in front of it.
+    """
 
     directory: Path
     demo: bool = True
@@ -31,6 +34,7 @@ class Installation:
     port: int = field(default_factory=free_port)
     access_port: int = field(default_factory=free_port)
     relay_port: int = field(default_factory=free_port)
+    link_port: int = 0
     process: Process | None = None
 
     @property
@@ -73,7 +77,7 @@ class Installation:
             "PANELGATE_ACCESS_URL": self.access_url,
             "PANELGATE_RELAY_HOST": listen,
             "PANELGATE_RELAY_NAMES": names,
-            "PANELGATE_RELAY_URL": f"wss://{outside}:{self.relay_port}",
+            "PANELGATE_RELAY_URL": f"wss://{outside}:{self.link_port or self.relay_port}",
         }
         # Each run's log is a file of its own: the link of an earlier run must not be taken for this one's.
         number = len(list(self.directory.glob("run-*.log")))
