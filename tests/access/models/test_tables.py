@@ -12,6 +12,7 @@ OF_THE_INSTALLATION = {
     "login_failures",  # digests only
     "setup_codes",  # before there is any account
     "audit_heads",  # hashes only
+    "public_ports",  # numbers and times only
     "join_tokens", "relays", "signing_keys",  # the servers', shared by all accounts
 }  # fmt: skip
 
