@@ -75,20 +75,25 @@ def test_codings() -> None:
 
 BARE = zlib.compressobj(wbits=-15)
 FORMS = {
-    0: [TEXT],
-    31: [gzip.compress(TEXT), gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:]), gzip.compress(TEXT) + b"junk"],
-    15: [zlib.compress(TEXT), BARE.compress(TEXT) + BARE.flush()],
-}  # fmt: skip
+    "plain": (0, TEXT),
+    "gzip": (31, gzip.compress(TEXT)),
+    "two gzip members": (31, gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:])),
+    "gzip with junk behind": (31, gzip.compress(TEXT) + b"junk"),
+    "zlib": (15, zlib.compress(TEXT)),
+    "bare deflate": (15, BARE.compress(TEXT) + BARE.flush()),
+}
 
 
-@pytest.mark.parametrize(("bits", "body"), [(bits, body) for bits, bodies in FORMS.items() for body in bodies])
+@pytest.mark.parametrize(("bits", "body"), FORMS.values(), ids=FORMS)
 @given(cuts=st.lists(st.integers(0, 2000), max_size=10))
 def test_every_coding_in_every_split(bits: int, body: bytes, cuts: list[int]) -> None:
     assert through(body, cuts, bits) == EXPECTED
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>not compressed", gzip.compress(TEXT)[:-20], gzip.compress(TEXT)[:30] + b"x" * 99]
+    "body",
+    [b"<html>not compressed", gzip.compress(TEXT)[:-20], gzip.compress(TEXT)[:30] + b"x" * 99],
+    ids=["plain", "cut short", "broken"],
 )
 @pytest.mark.parametrize("bits", [31, 15])
 def test_what_is_not_compressed_as_said_fails(body: bytes, bits: int) -> None:
