@@ -102,7 +102,7 @@ def test_what_is_not_compressed_as_said_fails(body: bytes, bits: int) -> None:
 
 
 def test_an_empty_body_is_empty_in_every_coding() -> None:
-    for bits in FORMS:
+    for bits in (0, 31, 15):
         assert through(b"", [], bits) == b""
 
 
