@@ -10,7 +10,8 @@ from access.targets import TLS_VERIFY
 from panelgate.options import DEFAULTS, ServiceOptions
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "options.md").read_text()
-OPTIONS, VERIFICATION = PAGE.split("## Which certificate")
+OPTIONS, _, REST = PAGE.partition("## Which certificate")
+VERIFICATION = REST.partition("\n## ")[0]
 
 
 def rows(text: str) -> dict[str, list[str]]:

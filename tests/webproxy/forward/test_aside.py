@@ -4,10 +4,12 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
+from structlog.typing import EventDict
 
 from tests.fakes.front import Answer, Device, Front, running, until
 from webproxy.forward import aside
@@ -44,8 +46,14 @@ def signed(front: Front) -> None:
     front.access.credentials = {"svc1": USER}
 
 
-def assert_nothing_leaks(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
-    said = answer.head + answer.body + capsys.readouterr().out.encode()
+@pytest.fixture
+def logs() -> Iterator[list[EventDict]]:
+    with structlog.testing.capture_logs() as found:
+        yield found
+
+
+def assert_nothing_leaks(answer: Answer, logs: list[EventDict]) -> None:
+    said = answer.head + answer.body + repr(logs).encode()
     for secret in (b"top-secret-4711", BASIC[6:]):
         assert secret not in said
 
@@ -53,24 +61,24 @@ def assert_nothing_leaks(answer: Answer, capsys: pytest.CaptureFixture[str]) -> 
 # ---- sign-in
 
 
-async def test_basic_is_added_and_the_browsers_own_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_basic_is_added_and_the_browsers_own_dropped(logs: list[EventDict]) -> None:
     async with running(session={"options": {"auth": "basic"}}) as front:
         signed(front)
         answer = await front.ask(front.head(Authorization="Basic browser"))
         assert answer.status == 200
         assert value(front.device.heads[0], b"Authorization") == BASIC
         assert b"browser" not in front.device.heads[0]
-        assert_nothing_leaks(answer, capsys)
+        assert_nothing_leaks(answer, logs)
 
 
-async def test_a_refusal_is_a_page_of_ours_and_never_a_prompt(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_refusal_is_a_page_of_ours_and_never_a_prompt(logs: list[EventDict]) -> None:
     async with running(Device(REFUSED), session={"options": {"auth": "basic"}}) as front:
         signed(front)
         page = await front.ask(front.head(Accept="text/html", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document"))
         assert page.status == 502
         assert page.value("www-authenticate") is None
         assert b"The stored user name or password was refused" in page.body
-        assert_nothing_leaks(page, capsys)
+        assert_nothing_leaks(page, logs)
         # Forty files of a page must not lock the account at the device.
         for _ in range(5):
             script = await front.ask(front.head(Accept="*/*", Sec_Fetch_Mode="cors"))
@@ -154,7 +162,7 @@ class DigestDevice(Web):
 DIGEST: dict[str, Any] = {"options": {"auth": "digest", "cache": False}}
 
 
-async def test_digest_is_answered_once_and_then_known(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_digest_is_answered_once_and_then_known(logs: list[EventDict]) -> None:
     device = DigestDevice()
     async with running(device, session=DIGEST) as front:
         signed(front)
@@ -164,7 +172,7 @@ async def test_digest_is_answered_once_and_then_known(capsys: pytest.CaptureFixt
             assert (answer.status, answer.body) == (200, b"ok")
             assert answer.value("www-authenticate") is None
         assert (device.challenges, len(device.heads), device.connections) == (1, 6, 1)
-        assert_nothing_leaks(answer, capsys)
+        assert_nothing_leaks(answer, logs)
 
 
 async def test_digest_stale_and_nextnonce() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
+import structlog
 
 from panelgate.response import ResponseReader
 from tests.fakes.front import running, until
@@ -78,15 +78,16 @@ async def test_redirects_lead_to_the_sibling_services_of_the_moment() -> None:
         assert found.alive
 
 
-async def test_a_coding_that_can_not_be_read_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_coding_that_can_not_be_read_is_said_once() -> None:
     async with running(session={"options": {"rewrite": True}}) as front:
         session = await front.web.sessions.get("tok", front.label)
         found = front.web.visits.of(session, "tok")
         reader = ResponseReader()
         reader.feed(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\n\r\n")
         assert reader.head is not None
-        assert [found.rewrites(reader.head) for _ in range(3)] == [False] * 3
-        assert capsys.readouterr().out.count("text not rewritten") == 1
+        with structlog.testing.capture_logs() as logs:
+            assert [found.rewrites(reader.head) for _ in range(3)] == [False] * 3
+        assert [line["event"] for line in logs] == ["text not rewritten"]
 
 
 async def test_companions_end_with_the_visit_and_stay_while_nothing_changes() -> None:
