@@ -1,8 +1,13 @@
-"""What happens to a stream that a web proxy opened: policy, limits, dial, join. It is decided anew each time."""
+"""What happens to a stream that a web proxy opened: policy, limits, dial, join. It is decided anew each time.
+
+And again for all that are open whenever the configuration changes: what it no longer allows ends at once, so that a
+firewall level, a removed service or a withdrawn certificate counts for the page that is being looked at, too.
+"""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from typing import Final
 
 from agent import policy
@@ -10,9 +15,9 @@ from agent.dial import DialFailed, dial
 from agent.exchange import Exchanges, Shared
 from agent.targets import Service, Targets
 from panelgate.frames import StreamError
-from panelgate.joining import join
+from panelgate.joining import Joined, join
 from panelgate.log import get_logger
-from panelgate.stream import Stream
+from panelgate.stream import Stream, StreamReset
 from panelgate.tasks import spawn
 
 log = get_logger(__name__)
@@ -29,6 +34,16 @@ IDLE_SECONDS: Final = 2 * 3600.0
 
 Dial = Callable[[Service], Awaitable[asyncio.Transport]]
 Place = asyncio.Future[bool]  # False when the stream is gone before it has one
+
+
+@dataclass(eq=False, slots=True)
+class _Open:
+    """A stream on its way to its target, or joined to it: the service as it was when that was decided."""
+
+    stream: Stream
+    service: Service
+    circuit_id: str
+    joined: Joined | None = None
 
 
 class Forwarder:
@@ -58,6 +73,7 @@ class Forwarder:
         self._patience = patience
         self._waiting: dict[str, deque[tuple[Stream, Place]]] = {}  # for a place, by service
         self._open: Counter[str] = Counter()
+        self._going: set[_Open] = set()
         self._shared = Shared()
         self.bytes = 0
         self.refused = 0
@@ -99,8 +115,31 @@ class Forwarder:
         if code is not None:
             self._refuse(stream, service.id, circuit_id, code, reason)
             return
-        place = self._place(stream, service.id)
-        spawn("forward", self._forward(stream, service, circuit_id, place))
+        going = _Open(stream, service, circuit_id)
+        self._going.add(going)
+        spawn("forward", self._forward(going, self._place(stream, service.id)))
+
+    def reconsider(self) -> None:
+        """The configuration changed: end what it no longer allows, open or on its way."""
+        for going in list(self._going):
+            reason = self._outdated(going.service)
+            if reason:
+                self.refused += 1
+                log.warning("stream ended", circuit=going.circuit_id, service=going.service.id, reason=reason)
+                if going.joined is not None:
+                    going.joined.abort(StreamReset(StreamError.REFUSED, reason))
+                else:
+                    going.stream.reset(StreamError.REFUSED, reason)
+
+    def _outdated(self, service: Service) -> str:
+        """Why a connection that was opened to `service` may not go on; empty when it may."""
+        now = self._targets.service(service.id)
+        if now is None:
+            return "unknown_service"
+        if now.dialled != service.dialled:
+            return "service_changed"
+        decision = self._allowed(now)
+        return "" if decision else decision.reason
 
     def _place(self, stream: Stream, service_id: str) -> Place:
         """A place among a service's connections: there at once, or when one ends."""
@@ -141,13 +180,17 @@ class Forwarder:
         log.warning("stream refused", circuit=circuit_id, service=service_id, code=code.name, reason=reason)
         stream.reset(code, reason)
 
-    def _decide(self, service: Service) -> tuple[StreamError | None, str]:
-        """Why this service may not be dialled now; (None, ...) when it may."""
+    def _allowed(self, service: Service) -> policy.Decision:
         configuration = self._targets.configuration
         rules = policy.Rules(configuration.lan, self._owner, self._own(), configuration.level)
         decision = policy.decide(service.host, service.port, rules)
         if decision and not service.listed:
             decision = policy.decide_unlisted(service.host, configuration.listed_hosts, rules)
+        return decision
+
+    def _decide(self, service: Service) -> tuple[StreamError | None, str]:
+        """Why this service may not be dialled now; (None, ...) when it may."""
+        decision = self._allowed(service)
         if not decision:
             return StreamError.REFUSED, decision.reason
         waiting = self._still_waiting(service.id)
@@ -157,7 +200,14 @@ class Forwarder:
             return StreamError.LIMIT, f"{self._per_device} connections through this agent are open"
         return None, decision.reason
 
-    async def _forward(self, stream: Stream, service: Service, circuit_id: str, place: Place) -> None:
+    async def _forward(self, going: _Open, place: Place) -> None:
+        try:
+            await self._serve(going, place)
+        finally:
+            self._going.discard(going)
+
+    async def _serve(self, going: _Open, place: Place) -> None:
+        stream, service, circuit_id = going.stream, going.service, going.circuit_id
         try:
             async with asyncio.timeout(self._patience):
                 if not await place:
@@ -179,7 +229,7 @@ class Forwarder:
             through = None
             if service.compress != "off":
                 through = Exchanges(service.id, service.compress, self._shared)
-            joined = join(stream, transport, idle=self._idle, through=through)
+            joined = going.joined = join(stream, transport, idle=self._idle, through=through)
             await asyncio.wait([joined.done])
         except DialFailed as error:
             event.info("dial failed", code=error.code.name, detail=error.text)

@@ -189,6 +189,7 @@ class Agent:
                         raise
                     await self._refresh_keys()
                     found = self.targets.accept(token, self._keys)
+                self.forwarder.reconsider()
                 self._state.save_configuration(token)
                 log.info("configuration in force", version=found.version, services=len(found.services))
             except PanelgateError as error:

@@ -45,6 +45,11 @@ class Service:
     compress: Compress = "off"
     listed: bool = True
 
+    @property
+    def dialled(self) -> tuple[object, ...]:
+        """Where a connection leads and whom it trusts: one that was opened for something else may not go on."""
+        return self.host, self.port, self.protocol, self.verify, self.pin, self.profile, self.ca
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:

@@ -244,3 +244,52 @@ async def test_the_services_setting_decides_about_compression(compress: str, cod
         near_writer.close()
     await eventually(lambda: not table.forwarder.connections)
     assert (b"Content-Encoding: gzip" in answer) is coded
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        ({"level": "enforced", "hmi": "192.168.0.2", "link": "192.168.0.3"}, "level"),
+        ({"level": "high", "hmi": "192.168.0.2", "link": "192.168.0.3"}, "host_not_listed"),
+        ({"level": "standard", "hmi": "192.168.0.2"}, "unknown_service"),
+        ({"level": "standard", "hmi": "192.168.0.2", "link": "192.168.0.9"}, "service_changed"),
+    ],
+)
+async def test_what_a_new_configuration_does_not_allow_ends_at_once(then: dict[str, str], reason: str) -> None:
+    loop = asyncio.get_running_loop()
+    near, stream_end = socket.socketpair()
+    device, device_end = socket.socketpair()
+    device.setblocking(False)
+    stream, _ = await loop.create_connection(Held, sock=stream_end)
+    table = Table()
+    table.configure(level="standard", hmi="192.168.0.2", link="192.168.0.3")
+    table.answer.set_result((await loop.create_connection(Held, sock=device_end))[0])
+    table.forwarder.on_stream(cast("Stream", stream), "link", ("link",), "c1")
+    near.sendall(b"asked")
+    async with asyncio.timeout(5):
+        assert await loop.sock_recv(device, 10) == b"asked"
+        table.configure(2, level="standard", compress="all", hmi="192.168.0.2", link="192.168.0.3")
+        table.forwarder.reconsider()
+        near.sendall(b"again")
+        assert await loop.sock_recv(device, 10) == b"again"  # what didn't change goes on
+        table.configure(3, **then)  # type: ignore[arg-type]
+        table.forwarder.reconsider()
+        assert await loop.sock_recv(device, 10) == b""
+        assert table.forwarder.refused == 1
+        await eventually(lambda: not table.forwarder.connections)
+    near.close()
+    device.close()
+
+
+async def test_what_is_being_dialled_ends_as_well() -> None:
+    table = Table(per_service=1)
+    table.configure(hmi="192.168.0.2")
+    dialled, waiting = table.open("hmi"), table.open("hmi")
+    await asyncio.wait_for(table.dialled.get(), 5)
+    table.configure(2, other="192.168.0.3")
+    table.forwarder.reconsider()
+    assert await table.ended(dialled) == (StreamError.REFUSED, "unknown_service")
+    assert await table.ended(waiting) == (StreamError.REFUSED, "unknown_service")
+    table.answer.set_exception(DialFailed(StreamError.UNREACHABLE, ""))
+    await eventually(lambda: not table.forwarder.connections)
+    assert table.dialled.empty()

@@ -1,8 +1,10 @@
 """The connect loop and renewal against the fake access server; circuits are in tests/flows."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,9 +13,12 @@ from agent.loop import Agent, renew_at
 from agent.policy import OwnerPolicy
 from agent.state import State
 from panelgate.errors import BadInput
+from panelgate.joining import Held
 from panelgate.pki import ROLE_DAYS, Authority, Role
+from panelgate.stream import Stream
 from tests.fakes.access_api import WAIT_SECONDS
 from tests.fakes.plant import Plant, at_once, plant
+from tests.fakes.tunnel import eventually
 
 
 @pytest.fixture
@@ -82,6 +87,24 @@ async def test_an_older_configuration_is_not_taken(site: Plant) -> None:
     # It is still there after a restart without an access server.
     await site.access.down()
     assert Agent(site.state).targets.version == 5
+    await agent._client.aclose()
+
+
+async def test_a_new_configuration_counts_for_what_is_open(site: Plant) -> None:
+    agent = Agent(site.state, backoff=Backoff(at_once))
+    await agent._fetch_config()
+    near, end = socket.socketpair()
+    stream, _ = await asyncio.get_running_loop().create_connection(Held, sock=end)
+    near.setblocking(False)
+    agent.forwarder.on_stream(cast("Stream", stream), "echo", ("echo",), "c1")
+    await eventually(lambda: any(going.joined for going in agent.forwarder._going))
+    site.device.version += 1
+    site.device.services.clear()
+    await agent._fetch_config()
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert await asyncio.get_running_loop().sock_recv(near, 1) == b""
+    assert agent.forwarder.refused == 1
+    near.close()
     await agent._client.aclose()
 
 
