@@ -57,7 +57,7 @@ def main() -> None:
             warm=False,
         )  # fmt: skip
         compare(
-            "the same", "OpenSSH -R", "MiB", Goal.SHOWN, 0,
+            "1 GiB to a reader at 1 MB/s: growth", "OpenSSH -R", "MiB", Goal.SHOWN, 0,
             lambda: max(0.1, growth(s.chain(), f"{s.ours}/huge", *s.headers)),
             lambda: max(0.1, growth(s.tunnel(), f"{s.ssh}/huge")), 1, warm=False,
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import ssl
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -21,10 +22,12 @@ def main() -> int:
     for name in BENCHES:
         done = subprocess.run([sys.executable, "-m", f"bench.{name}"], stdout=subprocess.PIPE, text=True, check=True)
         rows += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    # A third of bulk's cost is AES-GCM, and versions differ by a factor of two in it.
+    versions = f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION.rsplit(' ', 3)[0]}"
     lines = [
         "# Results",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d} on {platform.machine()}, Python {platform.python_version()}: `make bench`.",
+        f"{datetime.now(UTC):%Y-%m-%d} on {platform.machine()}, {versions}: `make bench`.",
         "Medians of interleaved runs; compared is the median of the pairs, with the least and the greatest.",
         "A difference is ours less theirs; `shown` means: for comparison, nothing promised.",
         "",
