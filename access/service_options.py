@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from access.db import Unit
 from access.models.machines import Service
 from panelgate.errors import BadInput
-from panelgate.options import DEFAULTS, ServiceOptions
+from panelgate.options import CA_LIMIT, DEFAULTS, ServiceOptions
 
 WEB: Final = frozenset({"http", "https"})  # options are for these protocols; for others they mean nothing
 SHOWN: Final = 200  # characters of one header that the audit keeps: which one it was shows, and rows stay small
@@ -65,7 +65,11 @@ def _only_certificates(text: str) -> str:
         found = x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
         raise _bad("tls_ca", "That can't be read as a certificate. Paste it from BEGIN to END CERTIFICATE.") from error
-    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)
+    text = "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)
+    if len(text) > CA_LIMIT:
+        # Written anew it can be longer than what was pasted; what is stored must be what can be read again.
+        raise _bad("tls_ca", "That is too long. Paste the one authority's certificate that signs the panel's.")
+    return text
 
 
 def told(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,8 +101,10 @@ class ServiceOptions:
             raise _bad("headers", f"At most {HEADERS_LIMIT} headers can be added.")
         for name, value in self.headers:
             _check_header(name, value)
-        if len(self.user) > USER_LIMIT or any(ord(char) < 32 or ord(char) == 127 for char in self.user):
-            raise _bad("user", f"A user name has at most {USER_LIMIT} characters on one line.")
+        # Not only control characters: half a surrogate pair is no text that an answer can carry, so that it would stop
+        # every page and every history with this name in it, and characters that turn text around would mislead there.
+        if len(self.user) > USER_LIMIT or not self.user.isprintable():
+            raise _bad("user", f"A user name has at most {USER_LIMIT} characters on one line, all of them visible.")
         if self.auth == "basic" and ":" in self.user:
             raise _bad("user", "A user name for Basic sign-in can't contain a colon.")
         if len(self.tls_ca) > CA_LIMIT or (self.tls_ca and "-----BEGIN CERTIFICATE-----" not in self.tls_ca):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from access import devices, service_options, services
 from panelgate.errors import BadInput
-from panelgate.options import ServiceOptions
-from panelgate.pki import to_pem
+from panelgate.options import CA_LIMIT, ServiceOptions
+from panelgate.pki import make_key, to_pem
 from tests.fakes.access_machines import Plant
 from tests.fakes.access_world import ACTOR
 
@@ -64,6 +70,20 @@ def test_of_an_authority_nothing_but_certificates_is_stored(plant: Plant) -> Non
     with pytest.raises(BadInput) as caught:
         check(plant, {"tls_ca": ca + "-----BEGIN PRIVATE KEY-----"})
     assert "private key" in caught.value.message
+
+
+def test_what_is_stored_can_be_read_again(plant: Plant) -> None:
+    """Pasted in one long line an authority fits that written in lines does not."""
+    key, name = make_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Long")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(datetime(2025, 1, 1, tzinfo=UTC)).not_valid_after(datetime(2045, 1, 1, tzinfo=UTC))
+    made = made.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(24_100)), False)
+    der = made.sign(key, SHA256()).public_bytes(Encoding.DER)
+    pasted = f"-----BEGIN CERTIFICATE-----\n{b64encode(der).decode()}\n-----END CERTIFICATE-----\n"
+    assert len(pasted) < CA_LIMIT
+    with pytest.raises(BadInput) as caught:
+        check(plant, {"tls_ca": pasted})
+    assert caught.value.facts["option"] == "tls_ca"
 
 
 def test_the_audit_names_a_certificate_by_its_fingerprint_and_cuts_long_headers(plant: Plant) -> None:

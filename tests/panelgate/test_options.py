@@ -33,7 +33,8 @@ def test_an_option_of_a_later_version_is_passed_over() -> None:
         ("headers", [["Set-Cookie", "a=b"]]), ("headers", [["content-LENGTH", "5"]]), ("headers", [["a b", "c"]]),
         ("headers", [["Access-Control-Allow-Origin", "*"]]), ("headers", [["X-A", "b"]] * (HEADERS_LIMIT + 1)),
         ("headers", [["X-A", "b" * 5000]]), ("headers", [["X-A", "\u20ac"]]),
-        ("auth", "ntlm"), ("user", "a\nb"), ("user", "x" * 200), ("compress", True), ("compress", []),
+        ("auth", "ntlm"), ("user", "a\nb"), ("user", "x" * 200), ("user", "\ud800"), ("user", "a\u2028b"),
+        ("user", "\u202eresu"), ("user", "a\x85b"), ("user", "a\x7f"), ("compress", True), ("compress", []),
         ("tls_profile", "ssl3"), ("tls_ca", "not a certificate"), ("tls_ca", "x" * 40_000),
     ],
 )  # fmt: skip
