@@ -75,8 +75,8 @@ def may_open(rights: Rights, device: Device) -> bool:
 
 
 def why_not(device: Device, offered: Iterable[Service], host: str, port: int) -> str | None:
-    """Why an address of a link is no service and can't become one; None when it can. See `levels.why_not`."""
-    reason = levels.why_not(device, levels.listed_hosts(offered), host)
+    """Why an address of a link is no service and can't become one; None when it can. See `levels.why_not_at`."""
+    reason = levels.why_not_at(device, offered, host, port)
     return "port_not_web" if reason is None and port in NOT_WEB else reason
 
 

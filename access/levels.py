@@ -14,9 +14,9 @@ holds the same rule against its own signed configuration (`agent.policy`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from access import audit, targets
+from access import audit, public_ports, service_options, targets
 from access.db import Unit
 from access.models.machines import Device, Service
 from panelgate.errors import BadInput
@@ -56,6 +56,18 @@ def why_not(device: Device, listed_hosts: Iterable[str], host: str) -> str | Non
     return None
 
 
+def why_not_at(device: Device, offered: Iterable[Service], host: str, port: int) -> str | None:
+    """Why this address and port may not be opened unlisted; `listed` when the device has a service there.
+
+    Who listed it decided who sees it and which certificate counts there, and no link goes around that.
+    """
+    offered = list(offered)
+    reason = why_not(device, listed_hosts(offered), host)
+    if reason is None and any(row.kind != ADHOC and (row.host, row.port) == (host, port) for row in offered):
+        return "listed"
+    return reason
+
+
 def listed_hosts(services: Iterable[Service]) -> frozenset[str]:
     """The hosts of a device's listed services."""
     return frozenset(service.host for service in services if service.kind == LISTED)
@@ -68,10 +80,12 @@ def prune(unit: Unit, device: Device) -> int:
     services comes by here, since all of it changes the agent's configuration.
     """
     offered = unit.all(Service, Service.device_id == device.id)
-    hosts = listed_hosts(offered)
     gone = 0
     for service in offered:
-        if service.kind == ADHOC and (reason := why_not(device, hosts, service.host)) is not None:
+        if service.kind != ADHOC:
+            continue
+        reason = why_not_at(device, offered, service.host, service.port)
+        if reason is not None:
             remove(unit, device, service, reason)
             gone += 1
     return gone
@@ -79,8 +93,12 @@ def prune(unit: Unit, device: Device) -> int:
 
 def remove(unit: Unit, device: Device, service: Service, reason: str) -> None:
     """Remove an ad-hoc service that nobody asked to remove, and note why."""
+    facts: dict[str, Any] = {"reason": reason, "host": service.host, "port": service.port}
+    lost = service_options.forget_companion(unit, service)
+    if lost:
+        facts["no_companion_of"] = lost
     audit.append(
-        unit, "service.adhoc_end", device_id=device.id, device=device.slug, service=service.slug,
-        facts={"reason": reason, "host": service.host, "port": service.port},
+        unit, "service.adhoc_end", device_id=device.id, device=device.slug, service=service.slug, facts=facts
     )  # fmt: skip
+    public_ports.release(unit, service)
     unit.delete(service)

@@ -157,8 +157,8 @@ def _unlisted(rights: Rights, device: Device, offered: Sequence[Service], link: 
     reason = adhoc.why_not(device, offered, host, port)
     if reason is None and adhoc.may_open(rights, device):
         return {"offer": Offer(host, port, adhoc.protocol_of(port)).as_json()}
-    # What can be listed nowhere is missing nowhere.
-    if reason not in (None, "host_forbidden", "host_not_ip") and rights.may("service.create", device.id):
+    # What can be listed nowhere, or is, is missing nowhere.
+    if reason not in (None, "host_forbidden", "host_not_ip", "listed") and rights.may("service.create", device.id):
         return {"missing": {"ip": host, "port": port, "reason": reason, "level": device.level}}
     return None
 

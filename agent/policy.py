@@ -150,10 +150,13 @@ def decide(host: str, port: int, rules: Rules) -> Decision:
 def decide_unlisted(host: str, listed: Collection[str], rules: Rules) -> Decision:
     """May a service that nobody listed be dialled at this host? Beside `decide`, which every service must pass.
 
-    Only inside the declared LAN, also where the owner allows more; `listed` are the hosts of listed services.
+    Only inside the declared LAN, and never this machine's own addresses, also where the owner allows more: he had the
+    services in mind that are listed there. `listed` are the hosts of listed services.
     """
     level = strictest(rules.level, rules.owner.level)
     address = parse_address(host)
+    if address in rules.own:
+        return Decision(False, "own_address")
     if address is None or not _inside(address, rules.lan):
         return Decision(False, "outside_lan")
     if level == "high" and host not in listed:

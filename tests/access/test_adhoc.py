@@ -6,13 +6,26 @@ import re
 
 import pytest
 
-from access import adhoc, configuration, connections, devices, handoffs, levels, permissions, services, summaries
+from access import (
+    adhoc,
+    configuration,
+    connections,
+    devices,
+    handoffs,
+    levels,
+    permissions,
+    public_ports,
+    resolve,
+    services,
+    summaries,
+)
 from access.kernel import Kernel
-from access.models.machines import Service
+from access.models.machines import PublicPort, Service
 from access.permissions import Rights
 from panelgate.clock import FakeClock
 from panelgate.errors import BadInput, Refused
 from panelgate.names import SLUG_LIMIT, slug_ok
+from panelgate.ports import PortRange
 from tests.access.test_circuits import WEBPROXY, authorise
 from tests.access.test_connections import CLIENT
 from tests.fakes.access_machines import NONCE_HASH, Plant
@@ -139,6 +152,46 @@ def test_it_opens_for_operators_and_is_listed_for_managers_alone(plant: Plant) -
             detail = summaries.device_detail(unit, rights, devices.need(unit, plant.device_id))
         assert (made.slug in {row["slug"] for row in detail["services"]}) is shown
         assert set(detail["adhoc_used"]) == ({made.id} if shown else set())
+
+
+def test_no_link_goes_around_what_was_listed(plant: Plant) -> None:
+    """A hidden panel stays hidden, and a pinned one pinned, for those who may open any other address."""
+    at_level(plant, "standard")
+    _, operator = plant.member("olga", "operate")
+    plant.add_service("hidden", host="192.168.0.20", protocol="https", tls_verify="pin", visible=False)
+    with pytest.raises(Refused) as caught:
+        open_address(plant, "192.168.0.20", 443, operator)
+    assert (caught.value.code, plant.audit("service.adhoc")) == ("not_found", [])
+    who = plant.who(operator)
+    with pytest.raises(Refused):
+        resolve.resolve(plant.kernel.store, who, resolve.Link("acme", "press", ip="192.168.0.20", port=443))
+    assert open_address(plant, "192.168.0.20", 8443, operator).kind == "adhoc"
+
+
+def test_what_is_listed_later_takes_the_place_of_what_a_link_made(plant: Plant) -> None:
+    at_level(plant, "standard")
+    made = open_address(plant, "192.168.0.20", 443)
+    plant.add_service("hidden", host="192.168.0.20", protocol="https", tls_verify="pin", visible=False)
+    with plant.reading() as unit:
+        assert unit.get(Service, made.id) is None
+    assert plant.audit("service.adhoc_end")[-1]["facts"]["reason"] == "listed"
+
+
+def test_what_a_link_made_leaves_no_companion_and_no_port_behind(plant: Plant, clock: FakeClock) -> None:
+    at_level(plant, "standard")
+    made = open_address(plant, "192.168.0.10", 8080)
+    with plant.writing() as unit:
+        device, row = services.need(unit, made.id)
+        public_ports.give(unit, PortRange(20000, 20009), row)
+        services.change(
+            unit, plant.kernel.keyring, ACTOR, device, unit.need(Service, plant.hmi.id),
+            {"options": {"companions": [made.slug]}},
+        )  # fmt: skip
+    at_level(plant, "enforced")
+    assert plant.service("hmi").options == {}
+    assert plant.audit("service.adhoc_end")[-1]["facts"]["no_companion_of"] == ["hmi"]
+    with plant.kernel.store.operator() as unit:
+        assert [row.freed for row in unit.all(PublicPort)] == [clock.now()]
 
 
 def test_a_device_has_room_for_so_many_and_the_longest_unused_makes_way(plant: Plant, clock: FakeClock) -> None:

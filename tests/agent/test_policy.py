@@ -207,6 +207,13 @@ def test_unlisted_means_inside_the_declared_lan_whatever_the_owner_allows_beside
     assert decide_unlisted(host, {host}, found).reason == "outside_lan"
 
 
+@pytest.mark.parametrize("host", ["192.168.0.1", "fd12:3456::1"])
+def test_a_link_opens_no_port_of_this_machine_though_its_owner_allowed_a_listed_one(host: str) -> None:
+    found = Rules(LAN, OwnerPolicy(parse_networks([host])), OWN, "standard")
+    assert decide(host, 80, found).reason == "owner_allow"
+    assert decide_unlisted(host, {host}, found).reason == "own_address"
+
+
 def test_the_stricter_of_two_levels_counts() -> None:
     assert strictest("standard", "high") == "high"
     assert strictest("ultra", "standard", "enforced") == "ultra"
