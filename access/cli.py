@@ -76,11 +76,14 @@ def init() -> None:
 
 
 @group.command()
-def migrate() -> None:
+@click.option("--copy", is_flag=True, help="Copy an SQLite database beside itself first, where it will be changed.")
+def migrate(*, copy: bool) -> None:
     """Bring the database up to date. Stop all access servers and make a backup first."""
     settings = _settings()
     store = Store(database_address(settings), Clock())
     try:
+        if copy and (saved := schema.save_copy(store)) is not None:
+            click.echo(f"A copy of the database as it was: {saved}")
         before, now = schema.migrate(store)
     finally:
         store.close()

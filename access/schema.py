@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from alembic import command
@@ -11,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
 from access.db import WRITE, Store, translate
-from panelgate.errors import Broken, PanelgateError
+from panelgate.errors import BadInput, Broken, PanelgateError
 
 FOLDER = Path(__file__).parent / "migrations"
 COMMAND = "panelgate access migrate"
@@ -42,6 +44,24 @@ def present(engine: Engine) -> str | None:
         if isinstance(problem, PanelgateError):
             raise problem from error
         raise
+
+
+def save_copy(store: Store) -> Path | None:
+    """Copy an SQLite database beside itself before it is changed; the copy, or None when there is nothing to change.
+
+    BadInput for PostgreSQL, which brings its own backup.
+    """
+    have = present(store.engine)
+    if have is None or have == newest():
+        return None
+    name = store.engine.url.database
+    if store.engine.url.get_backend_name() != "sqlite" or not name:
+        raise BadInput("no_copy", "Only an SQLite database can be copied here. Make a backup with pg_dump.")
+    copy = Path(f"{name}.before-{newest()}")
+    with closing(sqlite3.connect(name)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    copy.chmod(0o600)
+    return copy
 
 
 def migrate(store: Store) -> tuple[str | None, str]:

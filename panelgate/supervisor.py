@@ -86,6 +86,8 @@ class Supervisor:
     async def _open(self) -> None:
         plan = self._plan
         await run_once(plan.spec("access", "access", "init"))
+        # Nobody else uses this data (run.lock), and a newer version must go on with it by itself.
+        await run_once(plan.spec("access", "access", "migrate", "--copy"))
         await self._start(replace(plan.spec("access", "access", "serve"), probe=self._access_answers))
         for role in ("relay", "webproxy"):
             await self._join(role)

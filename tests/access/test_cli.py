@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from click.testing import CliRunner, Result
 
 from access import cli, schema, setup
@@ -64,8 +65,8 @@ def test_an_old_schema_is_refused_with_the_command(folder: Path) -> None:
     with store.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM alembic_version")
     store.close()
-    for command in ("serve", "setup-code"):
-        result = run(command)
+    for refused in ("serve", "setup-code"):
+        result = run(refused)
         assert result.exit_code == 1
         assert schema.COMMAND in result.output
 
@@ -74,6 +75,24 @@ def test_migrating(folder: Path) -> None:
     folder.mkdir()
     assert "before: empty" in done("migrate")
     assert f"before: {schema.newest()}" in done("migrate")
+
+
+def test_migrating_keeps_a_copy_of_what_was(folder: Path) -> None:
+    done("init")
+    assert "A copy" not in done("migrate", "--copy")
+    store = Store(str(folder / DATABASE_FILE), Clock())
+    with store.engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    store.close()
+    copy = folder / f"{DATABASE_FILE}.before-{schema.newest()}"
+    assert str(copy) in done("migrate", "--copy")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    old = Store(str(copy), Clock())
+    assert schema.present(old.engine) == "0001"
+    old.close()
+    assert done("setup-code"), "the server's commands work again"
 
 
 def test_a_set_up_code(folder: Path) -> None:

