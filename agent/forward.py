@@ -24,8 +24,9 @@ log = get_logger(__name__)
 
 PER_SERVICE: Final = 16  # connections at once: the web servers of PLCs have few sockets, some only eight
 # For a place at a full service. A person who turns a page closes many connections and opens as many at once: the news
-# of the old ones' end is then still on its way between us and the panel.
-PLACE_SECONDS: Final = 5.0
+# of the old ones' end is then still on its way between us and the panel. A web proxy closes what another user's page
+# left idle within eight seconds.
+PLACE_SECONDS: Final = 10.0
 # For a service that is not in our list: an answer that was under way when the service was made doesn't have it yet.
 LOOKS: Final = 2
 PER_DEVICE: Final = 256  # connections at once through this agent: 1 MiB of windows each at the very worst

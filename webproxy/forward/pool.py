@@ -22,6 +22,8 @@ IN_USE_LIMIT = 16  # streams at once: small controllers have few sockets, and a 
 WAITING_LIMIT = 64  # requests that wait for a stream; a page of 200 pictures asks for six at a time
 WAITING_SECONDS = 30.0  # a person has given up by then
 IDLE_SECONDS = 30.0  # a kept stream without use: longer than a page's polling, shorter than devices' patience
+KEPT = 2  # streams kept so long; a page's burst leaves six and more, and the agent has sixteen for all users together
+SPARE_SECONDS = 3.0  # for those beyond: shorter than the agent lets another user's stream wait for a place
 HEAD_SECONDS = 300.0  # until a response begins; long polls answer within two minutes
 HOLD_SECONDS = 10.0  # between two steps of a sign-in by connection; a browser takes the next at once
 SILENT_SECONDS = 3600.0  # within a response; event streams may be quiet for long
@@ -256,8 +258,10 @@ class Pool:
 
     def sweep(self, now: float) -> None:
         """Close what has been idle, give up on what has been silent or waiting for too long; `now` in monotonic s."""
-        for upstream in [upstream for upstream in self.idle if now - upstream.quiet_since > IDLE_SECONDS]:
-            self.discard(upstream)
+        spare = self.idle[:-KEPT]  # the longest idle stand in front
+        for upstream in list(self.idle):
+            if now - upstream.quiet_since > (SPARE_SECONDS if upstream in spare else IDLE_SECONDS):
+                self.discard(upstream)
         for upstream in list(self.busy):
             if upstream.received != upstream.seen or upstream.exchange is None:
                 upstream.seen = upstream.received

@@ -41,6 +41,25 @@ async def test_a_stream_is_kept_and_closed_when_idle() -> None:
         assert not front.circuits[0].open_streams
 
 
+async def test_what_a_page_left_idle_is_soon_free_for_other_users() -> None:
+    device = Slow()
+    async with running(device) as front:
+        raws = [await front.connect() for _ in range(6)]
+        for raw in raws:
+            raw.send(front.head())
+        await until(lambda: len(device.heads) == 6)
+        device.go.set()
+        for raw in raws:
+            assert (await raw.read()).status == 200
+        streams = visit_of(front).pool
+        newest = streams.idle[-pool.KEPT :]
+        now = asyncio.get_running_loop().time()
+        streams.sweep(now)
+        assert len(streams.idle) == 6
+        streams.sweep(now + pool.SPARE_SECONDS + 1)
+        assert streams.idle == newest
+
+
 async def test_not_more_streams_than_allowed_and_the_rest_waits() -> None:
     device = Slow()
     async with running(device) as front:
