@@ -265,3 +265,54 @@ async def test_a_port_that_changed_its_service_is_noticed() -> None:
         await until(lambda: known.label_at(site.ports[0]) is None)
         assert (await site.ask(1)).status == 401
         assert PortRange(*site.ports) == known.range
+
+
+async def test_a_companion_gets_its_own_cookies_and_nobodys_session() -> None:
+    """All ports share a jar, so what reaches a companion is sorted by the page's port as well."""
+    other = Device(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: cam=B; Path=/\r\n\r\nok")
+    await other.start()
+    try:
+        for host in ("10.0.0.5", "10.0.0.6"):
+            async with running(ports=2) as front:
+                front.targets["svc2"] = ("127.0.0.1", other.port)
+                row = {
+                    "id": "svc2", "slug": "cam", "name": "Cam", "host": host, "port": 8080, "protocol": "http",
+                    "label": "cam--machine1--acme", "permission": "operate", "public_port": None,
+                }  # fmt: skip
+                label = front.access.add_session(
+                    "tok1", device="machine1", public_port=front.service_ports[0], siblings=[row],
+                    options={"companions": ["cam"]},
+                )  # fmt: skip
+                jar = Jar.at(front.service_ports[0], label)
+                session = f"{jar.session.decode()}=tok1"
+                portal = "__Host-Http-pgs=portal; __Host-Http-pg-20999=other; __Http-p20999-1f3a~session=theirs"
+                head = (
+                    f"GET /.pg/companion/cam/x HTTP/1.1\r\nHost: portal.localhost:{front.service_ports[0]}\r\n"
+                    f"Cookie: {session}; {portal}"
+                )
+                answer = await front.ask(f"{head}\r\n\r\n".encode(), front.service_ports[0])
+                assert answer.status == 200
+                assert b"\r\nCookie:" not in other.heads[-1]
+                kept = answer.values("set-cookie")[0].partition(";")[0]
+                await front.ask(f"{head}; {kept}\r\n\r\n".encode(), front.service_ports[0])
+                assert b"\r\nCookie: cam=B\r\n" in other.heads[-1]
+    finally:
+        await other.stop()
+
+
+async def test_a_companion_without_a_port_has_no_page_to_lead_to() -> None:
+    async with running(ports=1) as front:
+        row = {
+            "id": "svc2", "slug": "cam", "name": "Cam", "host": "10.0.0.5", "port": 8080, "protocol": "http",
+            "label": "cam--press--acme", "permission": "operate", "public_port": None,
+        }  # fmt: skip
+        port = front.service_ports[0]
+        label = front.access.add_session("tok1", public_port=port, siblings=[row], options={"companions": ["cam"]})
+        head = (
+            f"GET /.pg/companion/cam/ HTTP/1.1\r\nHost: portal.localhost:{port}\r\nAccept: text/html\r\n"
+            f"Cookie: {Jar.at(port, label).session.decode()}=tok1\r\nSec-Fetch-Mode: navigate\r\n"
+            "Sec-Fetch-Dest: document\r\nSec-Fetch-Site: same-origin\r\n\r\n"
+        )
+        answer = await front.ask(head.encode(), port)
+        assert answer.status == 502
+        assert b"has no port of its own" in answer.body

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from panelgate.errors import Unavailable
 from webproxy.forward import problems
 from webproxy.forward.headers import cookie_line, split_cookies
+from webproxy.forward.jar import Jar
 from webproxy.forward.request import SAFE_METHODS, RequestHead
 from webproxy.forward.rules import COMPANIONS, Rules
 from webproxy.security import own_headers
@@ -36,7 +38,11 @@ def find(front: FrontProtocol, head: RequestHead, visit: Visit) -> Visit | None:
         return None
     if head.method in SAFE_METHODS and not head.is_websocket:
         if head.is_navigation:
-            origin = front.web.sites.service_origin(found.session.service["label"]).encode()
+            try:
+                origin = front.web.sites.service_origin(found.session.service["label"]).encode()
+            except Unavailable as error:
+                front.show(problems.of_error(error), head, found)
+                return None
             lines = own_headers("redirect", secure=front.web.sites.scheme == "https")
             front.answer(303, lines + b"Location: " + origin + (rest if rest[:1] == b"/" else b"/" + rest) + b"\r\n",
                 head=head)  # fmt: skip
@@ -47,9 +53,9 @@ def find(front: FrontProtocol, head: RequestHead, visit: Visit) -> Visit | None:
     return found
 
 
-def cookies(rules: Rules, head: RequestHead, names: set[bytes]) -> bytes:
+def cookies(rules: Rules, head: RequestHead, jar: Jar, names: set[bytes]) -> bytes:
     """The Cookie header for a companion: shared on one host, as ports of a host share them; else its own alone."""
-    others = split_cookies(head.cookies)[1]
+    others = split_cookies(head.cookies, jar)[1]
     own = rules.foreign_cookies
     if own:
         others = [pair[len(own) :] for pair in others if pair.startswith(own)]

@@ -83,7 +83,7 @@ def own_cookie(lines: list[bytes], name: bytes) -> bytes | None:
 
 def cookie_line(others: list[bytes], known: set[bytes]) -> bytes:
     """The Cookie header for the device, or nothing; too much is cut to the names that this device set."""
-    others = [pair for pair in others if not pair.startswith(COMPANION_COOKIE)]
+    others = [pair for pair in others if not pair.lstrip(b"= ").startswith(COMPANION_COOKIE)]
     if not others:
         return b""
     line = b"; ".join(others)
@@ -325,7 +325,7 @@ def set_cookie(
     pair, *attributes = [part.strip(b" \t") for part in value.split(b";")]
     if pair.lstrip(b"= \t").lower().startswith(OUR_PREFIX):
         return None
-    if pair.startswith(COMPANION_COOKIE):
+    if pair.lstrip(b"= \t").startswith(COMPANION_COOKIE):  # without a name, its value would be sent back as one
         return None
     kept = [to_browser(own, rename + pair)]
     path = b"/"

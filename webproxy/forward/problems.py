@@ -47,7 +47,7 @@ NO_SESSION = Problem(
 COOKIE_TROUBLE = Problem(
     400, "cookie_trouble", "Two sign-ins at once",
     "The browser sent more than one sign-in for this panel. Another page may have planted one.",
-    "Reload the page to sign in again. If it comes back, open /.pg/reset on this address once.",
+    "Reload the page to sign in again. If it comes back, type /.pg/reset behind this address once.",
 )  # fmt: skip
 FOREIGN = Problem(
     403, "foreign_request", "Stopped: another site asked for this",

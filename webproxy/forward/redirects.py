@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+import unicodedata
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from webproxy.forward.rewrite import DEFAULT_PORTS
 from webproxy.forward.rules import Rules
@@ -47,6 +48,8 @@ def location(rules: Rules, value: bytes) -> bytes:
     probe = re.sub(r"[\t\n\r]", "", text).strip()
     slashed = probe.replace("\\", "/") if re.match(r"(https?:)?[/\\]", probe, re.IGNORECASE) else probe
     lowered = slashed.lower()
+    if _is_ours(slashed):
+        raise RedirectRefused(text[:200])
     if slashed.startswith("//"):
         slashed = f"{rules.scheme}:{slashed}"
     elif not lowered.startswith(("http:", "https:")):
@@ -57,7 +60,7 @@ def location(rules: Rules, value: bytes) -> bytes:
     slashed = f"{scheme.lower()}://{rest.lstrip('/')}"
     try:
         parts = urlsplit(slashed)
-        host = (parts.hostname or "").rstrip(".")
+        host = (_as_browsers_read(parts.netloc) or parts.hostname or "").rstrip(".")
         port = parts.port or DEFAULT_PORTS[parts.scheme]
     except ValueError:
         raise RedirectRefused(text[:200]) from None
@@ -78,6 +81,24 @@ def location(rules: Rules, value: bytes) -> bytes:
 
 
 _LOCAL_NAMES = (".local", ".lan", ".internal", ".localhost", ".home.arpa")
+
+
+def _as_browsers_read(authority: str) -> str:
+    """The host in it when it is written oddly: browsers decode it and map other digits and dots (WHATWG URL)."""
+    name = authority.rpartition("@")[2]
+    if "%" not in name and name.isascii():
+        return ""
+    decoded = unquote_to_bytes(name.encode("latin-1", "replace")).decode("utf-8", "replace")
+    return unicodedata.normalize("NFKC", decoded).replace("\u3002", ".").partition(":")[0].lower()
+
+
+def _is_ours(address: str) -> bool:
+    """Whether a path has a step that is reserved for us: no device sends a browser there, to /.pg/reset say.
+
+    Browsers drop dots and turn backslashes in paths before they ask, so any step counts.
+    """
+    path = re.split(r"[?#]", address, maxsplit=1)[0].replace("\\", "/")
+    return ".pg" in re.sub("%2e", ".", path, flags=re.IGNORECASE).split("/")
 
 
 def is_private(host: str) -> bool:

@@ -33,12 +33,16 @@ def serve(front: FrontProtocol, head: RequestHead, place: Place) -> None:
         _callback(front, head, place)
     elif path == b"/.pg/status" and head.method in SAFE_METHODS:
         spawn("status", _status(front, head, place))
-    elif path in (b"/.pg/reset", b"/.pg/signed-out") and head.method in SAFE_METHODS:
+    elif path == b"/.pg/reset" and head.method in SAFE_METHODS:
+        if head.site not in (b"", b"none"):
+            # A person types this address. A panel's page could end every sign-in of this domain with it.
+            front.show(problems.FOREIGN, head, None)
+        else:
+            _reset(front, head, place)
+    elif path == b"/.pg/signed-out" and head.method in SAFE_METHODS:
         if head.site not in (b"", b"none", b"same-origin"):
             # A link on another site must not sign people out.
             front.show(problems.FOREIGN, head, None)
-        elif path == b"/.pg/reset":
-            _reset(front, head, place)
         else:
             _signed_out(front, head, place)
     elif path == b"/.pg/sign-out" and head.method == b"POST":

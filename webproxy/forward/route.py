@@ -123,7 +123,9 @@ class ServicePath:
             part = companion.find(front, head, visit)
             if part is None:
                 return
-            cookie = companion.cookies(part.rules, head, visit.cookie_names | part.cookie_names)
+            place = self._place
+            assert place is not None  # `visit` was remembered with it
+            cookie = companion.cookies(part.rules, head, place.jar, visit.cookie_names | part.cookie_names)
             visit = part
         session = visit.session
         protocol = session.service["protocol"]

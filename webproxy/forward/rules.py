@@ -92,7 +92,7 @@ class Rules:
         """
         scheme, host, port = parse_origin(origin)
         authority, _ = _names((scheme, host, port), options.host)
-        foreign = b"" if host == self.host else b"__pgc-%b-" % slug.encode()
+        foreign = b"" if host == self.host else b"__pgc-%b~" % slug.encode()  # no slug has a "~"
         base = replace(
             self, scheme=scheme, host=host, port=port, prefix=(COMPANIONS + slug).encode(), foreign_cookies=foreign
         )

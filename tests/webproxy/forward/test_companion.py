@@ -122,7 +122,7 @@ async def test_its_answers_lead_back_to_it() -> None:
 
 async def test_cookies_are_those_of_the_host() -> None:
     async with site() as (front, other):
-        ask = front.head(target=AT + "/").replace(b"Cookie: ", b"Cookie: a=1; __pgc-socket-b=2; ")
+        ask = front.head(target=AT + "/").replace(b"Cookie: ", b"Cookie: a=1; __pgc-socket~b=2; ")
         await front.ask(ask)
         assert b"Cookie: a=1\r\n" in other.heads[0]
     async with site(row=sibling(host="10.0.0.6")) as (front, other):

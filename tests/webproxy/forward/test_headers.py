@@ -337,6 +337,22 @@ def test_cookies_of_a_companion_on_another_host_stay_its_own() -> None:
         PUBLIC, "http", "10.0.0.5", 8081, {"http://10.0.0.6:80": CAMERA}, companions={"http://10.0.0.6:80": "cam"}
     ).for_companion("cam", "http://10.0.0.6:80", ServiceOptions())
     got = back(b"Set-Cookie: a=1\r\nSet-Cookie: __pgc-x-y=1\r\n", far)
-    assert b"Set-Cookie: __pgc-cam-a=1; Path=/.pg/companion/cam\r\n" in got
+    assert b"Set-Cookie: __pgc-cam~a=1; Path=/.pg/companion/cam\r\n" in got
     assert got.count(b"Set-Cookie") == 1
-    assert cookie_line([b"a=1", b"__pgc-cam-a=1"], set()) == b"Cookie: a=1\r\n"
+    assert cookie_line([b"a=1", b"__pgc-cam~a=1"], set()) == b"Cookie: a=1\r\n"
+
+
+def test_no_name_of_a_companions_cookie_means_another_companion() -> None:
+    """One slug may begin with another, and a cookie without a name comes back as what its value says."""
+    siblings = {"http://10.0.0.6:80": CAMERA, "http://10.0.0.7:80": CAMERA + "1"}
+    page = Rules.of(
+        PUBLIC, "http", "10.0.0.5", 8081, siblings,
+        companions={"http://10.0.0.6:80": "cam", "http://10.0.0.7:80": "cam-two"},
+    )  # fmt: skip
+    one, two = (
+        page.for_companion("cam", "http://10.0.0.6:80", ServiceOptions()),
+        page.for_companion("cam-two", "http://10.0.0.7:80", ServiceOptions()),
+    )
+    assert not two.foreign_cookies.startswith(one.foreign_cookies)
+    got = back(b"Set-Cookie: =__pgc-cam~a=1\r\nSet-Cookie: = __pgc-cam~a=1\r\n", page)
+    assert b"Set-Cookie" not in got

@@ -29,7 +29,8 @@ def test_redirects(value: bytes, expected: bytes) -> None:
     b"http://10.0.0.9/", b"http://10.0.0.5/", b"https://10.0.0.5:8081/", b"//192.168.1.1/", b"http://panel/",
     b"http://169.254.169.254/latest", b"http://127.0.0.1:8441/", b"http://[::1]/", b"http://2130706433/", b"http://0x7f.1/",
     b"http://plc.local/", b"/\\10.0.0.9/", b"http://user@10.0.0.9/", b"http://portal.localhost:8080/", b"http://[bad/",
-    b"h\tttp://10.0.0.9/",
+    b"h\tttp://10.0.0.9/", b"http://10%2e0.0.9/", b"http://%31%30.0.0.9/", b"http://\xef\xbc\x91\xef\xbc\x90.0.0.9/",
+    b"http://10\xe3\x80\x820\xe3\x80\x820\xe3\x80\x829/",
 ])  # fmt: skip
 def test_redirects_to_private_addresses_are_refused(value: bytes) -> None:
     with pytest.raises(RedirectRefused):

@@ -108,6 +108,27 @@ async def test_a_link_on_another_site_signs_nobody_out() -> None:
                 assert answer.value("clear-site-data") is None
 
 
+async def test_a_panels_page_can_not_end_the_sign_ins_of_all_others() -> None:
+    """Clearing cookies clears those of the whole domain: only who types the address may."""
+    async with running() as front:
+        for mode in ("cors", "no-cors", "navigate"):
+            headers = WINDOW | {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": mode}
+            answer = await front.ask(front.head(target="/.pg/reset", **headers))
+            assert answer.status == 403
+            assert answer.value("clear-site-data") is None
+        for where in (
+            "/.pg/reset",
+            "x/../.pg/reset",
+            "\\.pg/reset",
+            "/a/%2E./%2epg/reset",
+            front.origin + "/.pg/reset",
+        ):
+            line = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n"
+            front.device.answer = line.encode()
+            answer = await front.ask(front.head(target="/", **WINDOW | {"Sec_Fetch_Site": "none"}))
+            assert (answer.status, answer.value("location")) == (502, None), where
+
+
 async def test_the_device_never_sees_reserved_paths() -> None:
     async with running() as front:
         for target in ("/.pg/", "/.pg/x", "/.pg/vnc", "/.pg/cb"):
