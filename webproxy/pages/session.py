@@ -158,6 +158,24 @@ def same_origin(request: Request, origin: str) -> bool:
     return request.headers.get("sec-fetch-site") in {"same-origin", "none"}
 
 
+def embedded(request: Request) -> bool:
+    """Whether another origin's page asks, and not a person who goes here: a picture, a frame, a script's fetch.
+
+    Panels share the portal's site, so the cookie comes with these, too: a hostile one could not read the answer, but
+    keep the session from ending, fill the history, or use up what one person may do in a minute.
+    """
+    if request.headers.get("sec-fetch-site") not in {"same-site", "cross-site"}:
+        return False
+    how = request.headers.get("sec-fetch-mode", "navigate"), request.headers.get("sec-fetch-dest", "document")
+    return how != ("navigate", "document")
+
+
+def speculative(request: Request) -> bool:
+    """Whether the browser only guesses that its person will come here: links open things, so they wait for him."""
+    words = [request.headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz")]
+    return any("prefetch" in word.lower() or "prerender" in word.lower() for word in words)
+
+
 async def read_form(request: Request) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Read a url-encoded form: last values by name, and all values by name. Raises BadInput."""
     body = bytearray()
@@ -261,7 +279,10 @@ def page(
         @functools.wraps(endpoint)
         async def handle(request: Request) -> Response:
             web = web_of(request)
-            if not same_origin(request, web.sites.portal_origin):
+            if speculative(request):
+                # A browser that gets this drops the guess, and asks again when it was right.
+                return Response(status_code=503)
+            if not same_origin(request, web.sites.portal_origin) or embedded(request):
                 return portal_problem(
                     "cross_site", 403, title="This came from another site", todo="Open the portal and do it there.",
                     happened="Another page tried to act in your name. Nothing was done.",

@@ -33,6 +33,43 @@ async def test_without_origin_the_fetch_metadata_decide(site, status):
         assert (await client.post("/sign-out", headers=headers)).status_code == status
 
 
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+@pytest.mark.parametrize(
+    ("mode", "dest"),
+    [
+        ("no-cors", "image"), ("no-cors", "script"), ("no-cors", "empty"), ("cors", "empty"), ("navigate", "iframe"),
+        ("navigate", "frame"), ("navigate", "object"), ("navigate", "embed"), ("websocket", "empty"),
+    ],
+)  # fmt: skip
+async def test_what_another_origins_page_embeds_does_nothing(site, mode, dest):
+    access = FakeAccess()
+    async with browse(access, origin=None) as client:
+        headers = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+        for path in ("/machines", "/live", "/alpine/press-4/proxy/10.0.0.5/", "/launch?host=a&n=b&state=c", "/people"):
+            assert (await client.get(path, headers=headers)).status_code == 403
+        assert access.calls == []
+        went = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+        assert (await client.get("/machines", headers=went)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sec-purpose", "prefetch"), ("sec-purpose", "prefetch;prerender"),
+        ("sec-purpose", "prefetch;anonymous-client-ip"), ("purpose", "prefetch"), ("purpose", "prerender"),
+        ("x-moz", "prefetch"),
+    ],
+)  # fmt: skip
+async def test_what_a_browser_only_guesses_opens_nothing(name, value):
+    access = FakeAccess()
+    async with browse(access) as client:
+        for path in ("/alpine/press-4/proxy/10.0.0.5:8080/", "/alpine/press-4/hmi/set?speed=9", "/machines"):
+            answer = await client.get(path, headers={"sec-fetch-site": "none", name: value})
+            assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
+            assert "set-cookie" not in answer.headers
+    assert access.calls == []
+
+
 async def test_two_cookies_of_our_name_are_refused():
     async with browse(token=None) as client:
         answer = await client.get("/machines", headers={"cookie": "__Host-pgs=full-token; a=b; __Host-pgs=x"})
