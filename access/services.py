@@ -176,10 +176,23 @@ def fields_of(service: Service) -> Fields:
     )  # fmt: skip
 
 
+def leads_elsewhere(service: Service, new: dict[str, Any]) -> bool:
+    """Whether a change would reach more of the device's network than this one service.
+
+    Who was granted a single service would otherwise make a door to every other of it.
+    """
+    known = ServiceOptions.of(service.options).companions
+    wanted = (new.get("options") or {}).get("companions")
+    called = isinstance(wanted, list) and any(slug not in known for slug in wanted)
+    return called or any(name in new and new[name] != getattr(service, name) for name in ("host", "port", "protocol"))
+
+
 def change(
     unit: Unit, keyring: Keyring, actor: Actor, device: Device, service: Service, new: dict[str, Any]
 ) -> Service:
     """Change the fields in `new` (names of `Fields`). The slug is for life: it is the service's address.
+
+    With another host the stored password is forgotten unless `new` brings one.
 
     BadInput: slug_fixed, not_listed (an ad-hoc one), and what `access.targets` and `access.service_options` raise.
     """
@@ -194,6 +207,10 @@ def change(
             new = {"options": {}, "password": Secret("")} | new
     before, options = describe(service), dict(service.options)
     _apply(unit, service, device, replace(fields_of(service), **new))
+    if before["host"] != service.host and new.get("password") is None:
+        # A password is for the panel it was typed for: sent to another address it would be read there by whoever
+        # changed it, and nobody may read it.
+        new = new | {"password": Secret("")}
     lost = service_options.forget_companion(unit, service) if service.protocol not in WEB else []
     word = _store_password(keyring, service, new.get("password"))
     facts: dict[str, Any] = {

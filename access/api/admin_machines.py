@@ -172,13 +172,15 @@ def create_service(kernel: Parts, who: FullSession, device_id: str, body: NewSer
 
 @router.patch("/services/{service_id}")
 def change_service(kernel: Parts, who: FullSession, service_id: str, body: ServiceChange) -> dict[str, Any]:
-    """Change a service: {service}."""
+    """Change a service: {service}. Where it leads, and what its pages may call, only by who manages the whole device."""
     with _writing(kernel, who) as (unit, rights):
         device, service = services.need(unit, service_id)
         rights.require("service.change", device.id, service.id)
         given = body.model_dump(exclude_none=True)
         if body.password is not None:
             given["password"] = Secret(body.password)
+        if services.leads_elsewhere(service, given):
+            rights.require("service.change", device.id)
         services.change(unit, kernel.keyring, _actor(who), device, service, given)
         return {"service": summaries.service_summary(service, manages=True)}
 

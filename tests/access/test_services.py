@@ -117,6 +117,17 @@ def test_another_kind_of_protocol_takes_no_options_and_no_password_along(plant: 
     assert services.password(plant.kernel.keyring, plant.service("panel")) == Secret("given with the change")
 
 
+def test_a_password_is_for_the_panel_it_was_given_for(plant: Plant) -> None:
+    """Who may change a panel, but does not know its password, could lead it to a computer of his own."""
+    change(plant, "panel", host="192.168.0.11", port=5901, password=None)
+    assert services.password(plant.kernel.keyring, plant.service("panel")) == Secret(PANEL_PASSWORD)
+    change(plant, "panel", host="192.168.0.99", password=None)
+    assert plant.service("panel").sealed_password is None
+    assert plant.audit("service.change")[-1]["facts"]["password"] == "cleared"
+    change(plant, "panel", host="192.168.0.98", password=Secret("its own"))
+    assert services.password(plant.kernel.keyring, plant.service("panel")) == Secret("its own")
+
+
 def test_credentials_are_only_those_that_somebody_chose_to_send(plant: Plant) -> None:
     keyring = plant.kernel.keyring
     change(plant, "hmi", password=Secret("s3"))

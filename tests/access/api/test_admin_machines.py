@@ -141,6 +141,21 @@ async def test_a_field_that_does_not_exist_is_refused(api: Api, plant: Plant) ->
     assert await agent.refused("PATCH", path, {"name": "x"}, session=plant.session) == (403, "wrong_role")
 
 
+async def test_who_manages_one_service_makes_no_door_of_it_to_the_others(api: Api, plant: Plant) -> None:
+    plant.add_service("socket", port=8080)
+    user_id, session = plant.member("sam", None)
+    plant.grant(user_id, "manage", service_id=plant.hmi.id)
+    path = f"/admin/v1/services/{plant.hmi.id}"
+    for change in (
+        {"host": "192.168.0.99"}, {"port": 8081}, {"protocol": "vnc"}, {"options": {"companions": ["socket"]}},
+    ):  # fmt: skip
+        assert await api.refused("PATCH", path, change, session=session) == (403, "not_allowed")
+    kept = {"name": "Sam's", "host": "192.168.0.10", "options": {"forwarded": True}}
+    assert (await api.call("PATCH", path, kept, session=session)).status_code == 200
+    for odd in ([["socket"]], 5, None):
+        assert (await api.refused("PATCH", path, {"options": {"companions": odd}}, session=session))[1] != "broken"
+
+
 async def test_the_firewall_level_is_for_managers_and_in_the_audit(api: Api, plant: Plant) -> None:
     path = f"/admin/v1/devices/{plant.device_id}"
     _, operator = plant.member("olga", "operate")
