@@ -172,7 +172,7 @@ def create_service(kernel: Parts, who: FullSession, device_id: str, body: NewSer
 
 @router.patch("/services/{service_id}")
 def change_service(kernel: Parts, who: FullSession, service_id: str, body: ServiceChange) -> dict[str, Any]:
-    """Change a service: {service}. Where it leads, and what its pages may call, only by who manages the whole device."""
+    """Change a service: {service}. Where it leads, and what its pages may call, only by who manages the device."""
     with _writing(kernel, who) as (unit, rights):
         device, service = services.need(unit, service_id)
         rights.require("service.change", device.id, service.id)
