@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from ipaddress import IPv6Address
 from typing import Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from panelgate.errors import BadInput
 from panelgate.names import slug_ok
@@ -32,10 +34,17 @@ NEVER_SET: Final = frozenset({
     "connection", "content-length", "content-encoding", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive",
     "set-cookie", "set-cookie2", "clear-site-data", "location", "refresh", "strict-transport-security",
     "service-worker-allowed", "date", "server", "cross-origin-resource-policy", "origin-agent-cluster", "x-robots-tag",
-    "alt-svc", "nel", "report-to", "reporting-endpoints", "public-key-pins", "timing-allow-origin", "x-sendfile",
-    "x-accel-redirect", "x-accel-expires", "surrogate-control", "cdn-cache-control", "etag", "accept-ranges",
-    "www-authenticate",
+    "alt-svc", "nel", "report-to", "reporting-endpoints", "public-key-pins", "public-key-pins-report-only", "expect-ct",
+    "timing-allow-origin", "etag", "accept-ranges", "www-authenticate", "alt-used", "http2-settings", "set-login",
+    "origin-trial", "accept-ch", "critical-ch", "cross-origin-opener-policy-report-only", "document-isolation-policy",
+    "use-as-dictionary", "activate-storage-access",
 })  # fmt: skip
+# The last are orders to a load balancer in front of us: to serve its own files, or to keep pages for everybody.
+NEVER_SET_PREFIXES: Final = (
+    "access-control-", "sec-", "secure-session-", "proxy-", "x-accel-", "x-sendfile", "x-lighttpd-", "x-reproxy-",
+    "x-litespeed-", "surrogate-", "edge-",
+)  # fmt: skip
+NEVER_SET_SUFFIX: Final = "cdn-cache-control"
 # Pages whose sign-in works in a pop-up window need the middle one; none of these gives another site a handle on them.
 OPENER_POLICIES: Final = ("same-origin", "same-origin-allow-popups", "noopener-allow-popups")
 
@@ -93,7 +102,7 @@ class ServiceOptions:
 
     def check(self) -> None:
         """BadInput("bad_option") with the option's name in its facts when a value makes no sense."""
-        if self.host and (len(self.host) > HOST_LIMIT or not _HOST.fullmatch(self.host)):
+        if self.host and not _host_ok(self.host):
             raise _bad("host", "A host is a name or address, perhaps with a port, like hmi.example or 10.0.0.5:8080.")
         if len(self.companions) > COMPANIONS_LIMIT or not all(slug_ok(slug) for slug in self.companions):
             raise _bad("companions", f"Companions are short names of services, at most {COMPANIONS_LIMIT}.")
@@ -111,9 +120,27 @@ class ServiceOptions:
             raise _bad("tls_ca", "Paste the authority's certificate in PEM form, from BEGIN CERTIFICATE on.")
 
 
+def never_set(key: str) -> bool:
+    """Whether no option may add the header `key` (lower case)."""
+    return key in NEVER_SET or key.startswith(NEVER_SET_PREFIXES) or key.endswith(NEVER_SET_SUFFIX)
+
+
+def _host_ok(host: str) -> bool:
+    """Whether it is a name or an address, perhaps with a port: `_HOST` says how it looks, this that it means one."""
+    if len(host) > HOST_LIMIT or not _HOST.fullmatch(host):
+        return False
+    try:
+        parts = urlsplit(f"//{host}")
+        if host.startswith("["):
+            IPv6Address(parts.hostname or "")
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
 def _check_header(name: str, value: str) -> None:
     key = name.lower()
-    if not _TOKEN.fullmatch(name) or key in NEVER_SET or key.startswith(("access-control-", "sec-", "proxy-")):
+    if not _TOKEN.fullmatch(name) or never_set(key):
         raise _bad("headers", f"“{name[:64]}” can't be added to responses.")
     if key == "cross-origin-opener-policy" and value not in OPENER_POLICIES:
         raise _bad("headers", f"The value of {name} must be one of {', '.join(OPENER_POLICIES)}.")

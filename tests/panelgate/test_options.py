@@ -26,7 +26,8 @@ def test_an_option_of_a_later_version_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("host", "a b"), ("host", "evil/path"), ("host", "user@host"), ("host", "x\r\ny"), ("host", 5),
+        ("host", "a b"), ("host", "evil/path"), ("host", "user@host"), ("host", "x:65536"),
+        ("host", "x:0"), ("host", "[::::]"), ("host", "[1.2.3.4]"), ("host", "x\r\ny"), ("host", 5),
         ("forwarded", "yes"), ("forwarded", 1), ("rewrite", None),
         ("companions", "socket"), ("companions", ["Bad Slug"]), ("companions", ["a"] * 9), ("companions", [1]),
         ("headers", [["X"]]), ("headers", {"X": "y"}), ("headers", [["X", "a\r\nSet-Cookie: b"]]),

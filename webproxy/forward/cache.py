@@ -124,7 +124,7 @@ class Entry:
         self.modified = b"".join(head.values(b"last-modified")[:1])
         date = _seconds(head.values(b"date"))
         ages = head.values(b"age")
-        said = min(int(ages[0]), LIFETIME_LIMIT) if ages and ages[0].isdigit() else 0
+        said = min(int(ages[0][:12]), LIFETIME_LIMIT) if ages and ages[0].isdigit() else 0
         # A device whose clock is behind looks old, and is then asked each time: the safe side.
         self.age = max(said, wall - date if date is not None else 0.0, 0.0)
         self.lifetime = _lifetime(head, date if date is not None else wall)

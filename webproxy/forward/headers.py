@@ -185,7 +185,7 @@ def rewritable(rules: Rules, lines: list[bytes]) -> list[bytes]:
 # ---- response
 
 _PASS, _DROP, _COOKIE, _LOCATION, _REFRESH, _ADDRESSES, _REFERRER, _CACHE, _POLICY, _WORKER = range(10)
-_DROPPED = frozenset({
+DROPPED = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"proxy-authentication-info", b"te",
     b"trailer", b"transfer-encoding", b"upgrade", b"content-length", b"clear-site-data", b"strict-transport-security",
     b"public-key-pins", b"public-key-pins-report-only", b"expect-ct", b"alt-svc", b"alt-used", b"nel", b"report-to",
@@ -196,11 +196,12 @@ _DROPPED = frozenset({
     b"use-as-dictionary", b"activate-storage-access",
     # Orders to a load balancer in front of us: to serve its own files instead, or to keep the page for everybody.
     b"x-accel-redirect", b"x-accel-expires", b"x-accel-limit-rate", b"x-accel-charset", b"x-sendfile",
+    b"x-sendfile2", b"x-sendfile-temporary",
     b"x-lighttpd-send-file", b"x-lighttpd-send-tempfile", b"x-reproxy-url", b"x-reproxy-file", b"x-litespeed-location",
     b"x-litespeed-cache-control", b"surrogate-control", b"surrogate-key", b"edge-control", b"cdn-cache-control",
 })  # fmt: skip
-_DROPPED_PREFIXES = (b"access-control-", b"secure-session-", b"sec-session-")
-_DROPPED_SUFFIX = b"-cdn-cache-control"  # RFC 9213: targeted at one operator's caches
+DROPPED_PREFIXES = (b"access-control-", b"secure-session-", b"sec-session-")
+DROPPED_SUFFIX = b"-cdn-cache-control"  # RFC 9213: targeted at one operator's caches
 _SHARED = (b"public", b"private")
 _SPECIAL = {
     b"set-cookie": _COOKIE, b"set-cookie2": _DROP, b"location": _LOCATION, b"content-location": _ADDRESSES,
@@ -219,7 +220,7 @@ _kinds: dict[bytes, int] = {}
 def _kind(key: bytes) -> int:
     kind = _SPECIAL.get(key)
     if kind is None:
-        gone = key in _DROPPED or key.startswith(_DROPPED_PREFIXES) or key.endswith(_DROPPED_SUFFIX)
+        gone = key in DROPPED or key.startswith(DROPPED_PREFIXES) or key.endswith(DROPPED_SUFFIX)
         kind = _DROP if gone else _PASS
     if len(_kinds) >= 1024:
         _kinds.clear()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from panelgate.options import DEFAULTS, NEVER_SET, ServiceOptions
+from panelgate.options import DEFAULTS, ServiceOptions, never_set
 from webproxy.forward.jar import NAMES, Jar
 from webproxy.forward.rewrite import DEFAULT_PORTS, Addresses, Origin, parse_origin
 
@@ -136,7 +136,7 @@ def _compiled(rules: Rules, options: ServiceOptions, authority: str, page: str, 
     if options.forwarded:
         scheme, _, host = rules.public_origin.partition("://")
         request.append(f"X-Forwarded-Host: {host}\r\nX-Forwarded-Proto: {scheme}\r\n")
-    extra = {name.lower(): (name, value) for name, value in options.headers if name.lower() not in NEVER_SET}
+    extra = {name.lower(): (name, value) for name, value in options.headers if not never_set(name.lower())}
     lines = [f"{name}: {_harmless(name, value)}\r\n" for name, value in extra.values()]
     lines += [f"{name}: {value}\r\n" for name, value in _RESPONSE_FIXED if name.lower() not in extra]
     fixed = "".join(lines).encode("latin-1") + policy

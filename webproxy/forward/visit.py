@@ -191,13 +191,25 @@ class Visits:
         key = (token, session.label)
         visit = self._all.get(key)
         if visit is not None:
-            visit.session = session
-            return visit
+            if visit.session is not session:
+                self._learn(visit, session)
+            if visit.alive:
+                return visit
         if len(self._all) >= VISITS_LIMIT:
             self._all.pop(next(iter(self._all))).end("too many sessions")
         rules = self._rules(session)
         visit = self._all[key] = Visit(session, token, rules, self._connections, caches=self._caches)
         return visit
+
+    def _learn(self, visit: Visit, session: ServiceSession) -> None:
+        """A session that was forgotten was asked for anew: nobody told what changed meanwhile."""
+        before = visit.session
+        if (before.permission, before.service) != (session.permission, session.service):
+            self.changed(visit.token, session)
+        elif before.siblings != session.siblings:
+            self.siblings(visit.token, session)
+        else:
+            visit.session = session
 
     def _rules(self, session: ServiceSession) -> Rules:
         service = session.service

@@ -265,3 +265,10 @@ def test_nobody_elses_shelf() -> None:
     keep(shelves[0], 'ETag: "1"')
     assert shelves[1].find(asks()) is None
     assert Caches(0).shelf("a", "u", "s") is None
+
+
+def test_numbers_without_end_are_large_and_no_error(shelf: Shelf) -> None:
+    entry = keep(shelf, "Cache-Control: max-age=" + "9" * 5000, "Age: " + "9" * 5000)
+    assert entry is not None
+    assert entry.age == entry.lifetime == cache.LIFETIME_LIMIT
+    assert not entry.is_fresh(0.0)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from panelgate.errors import BadInput
 from panelgate.options import ServiceOptions
 from panelgate.response import ResponseReader
 from webproxy.forward import headers
@@ -356,3 +357,13 @@ def test_no_name_of_a_companions_cookie_means_another_companion() -> None:
     assert not two.foreign_cookies.startswith(one.foreign_cookies)
     got = back(b"Set-Cookie: =__pgc-cam~a=1\r\nSet-Cookie: = __pgc-cam~a=1\r\n", page)
     assert b"Set-Cookie" not in got
+
+
+@pytest.mark.parametrize("name", [
+    *sorted(headers.DROPPED - {b"cross-origin-opener-policy"}), *(name + b"x" for name in headers.DROPPED_PREFIXES),
+    b"x" + headers.DROPPED_SUFFIX,
+])  # fmt: skip
+def test_what_a_device_may_not_say_an_administrator_can_not_add_either(name: bytes) -> None:
+    """An account's administrator is no operator: an order to the load balancer would fetch files of the server's."""
+    with pytest.raises(BadInput):
+        ServiceOptions.of({"headers": [[name.decode().title(), "/etc/passwd"]]})

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import structlog
 
+from panelgate.options import ServiceOptions
 from panelgate.response import ResponseReader
 from tests.fakes.front import running, until
 from webproxy.forward import visit
@@ -115,3 +117,29 @@ async def test_companions_end_with_the_visit_and_stay_while_nothing_changes() ->
         front.web.visits.gone("tok", front.label, "signed out")
         assert again is not None
         assert not again.alive
+
+
+@pytest.mark.parametrize("what", ["permission", "options", "siblings"])
+async def test_what_changed_while_a_session_was_forgotten_counts(what: str) -> None:
+    """The look-up's cache is bounded: then it forgets a session that is in use, and nobody tells of changes."""
+    row = {
+        "id": "svc2", "slug": "cam", "host": "10.0.0.5", "port": 9000, "protocol": "http", "label": "cam--press--acme",
+        "permission": "operate",
+    }  # fmt: skip
+    async with running(session={"options": {"companions": ["cam"]}, "siblings": [row]}) as front:
+        known = await front.web.sessions.get("tok", front.label)
+        found = front.web.visits.of(known, "tok")
+        part = found.companion("cam")
+        assert part is not None
+        changed = {
+            "permission": replace(known, permission="watch"),
+            "options": replace(known, service={**known.service, "options": {}}, options=ServiceOptions()),
+            "siblings": replace(known, siblings=()),
+        }[what]
+        now = front.web.visits.of(changed, "tok")
+        assert not part.alive
+        assert (now.companion("cam") is None) == (what != "permission")
+        assert now.alive
+        assert now.session is changed
+        assert now.rules.options == changed.options
+        assert (now is found) == (what == "siblings")
