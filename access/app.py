@@ -90,6 +90,9 @@ def record_refusal(kernel: Kernel, request: Request, error: PanelgateError) -> N
     who = getattr(request.state, "who", None)
     if error.code != "not_allowed" or who is None:
         return
+    if not kernel.refusals.allows("refused", who.user_id):
+        log.warning("refusal_not_recorded", code="too_many", user_id=who.user_id)
+        return
     facts = {"what": str(error.facts.get("action", "")), "path": request.url.path, "method": request.method}
     try:
         with kernel.store.account(who.account_id, write=True) as unit:

@@ -12,7 +12,7 @@ from access.events import Hub
 from access.keyring import Keyring
 from access.passwords import Hasher
 from access.sessions import Limits
-from access.throttle import ADDRESSES_PER_MINUTE, SIGN_INS_PER_MINUTE, Throttle
+from access.throttle import ADDRESSES_PER_MINUTE, REFUSALS_PER_MINUTE, SIGN_INS_PER_MINUTE, Throttle
 from panelgate.assertion import SeenOnce
 from panelgate.clock import Clock
 from panelgate.pki import Authority, Peer
@@ -31,7 +31,7 @@ class Kernel:
     """The parts of the server. `is_revoked` answers for the certificate a caller showed.
 
     `throttle` counts people's attempts to sign in, by the address that the web proxy reports; `addresses` the ad-hoc
-    services that a user makes.
+    services that a user makes, `refusals` the rows of what a user was refused.
     """
 
     settings: AccessSettings
@@ -45,6 +45,7 @@ class Kernel:
     seen: SeenOnce = field(default_factory=SeenOnce)
     throttle: Throttle = field(default_factory=lambda: Throttle(SIGN_INS_PER_MINUTE))
     addresses: Throttle = field(default_factory=lambda: Throttle(ADDRESSES_PER_MINUTE))
+    refusals: Throttle = field(default_factory=lambda: Throttle(REFUSALS_PER_MINUTE))
     is_revoked: Callable[[Store, Peer], bool] = field(default=certificate_is_revoked)
 
     @property

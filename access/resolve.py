@@ -22,7 +22,10 @@ from access.keyring import Keyring
 from access.models.machines import Device, Service
 from access.permissions import Rights
 from access.sessions import Who
+from access.throttle import Throttle
+from panelgate.log import get_logger
 
+log = get_logger("access.resolve")
 DEFAULT_PORT: Final = 80  # of the form /proxy/{ip}/..., as in the addresses people have bookmarked
 NOBODY: Final = "0" * 32  # an id that no device has: the queries of an unknown device are made with it
 _PLAIN: Final = re.compile(r"[^ -~]+")  # what is not ASCII
@@ -43,18 +46,21 @@ class Link:
     names: tuple[str, ...] = ()
 
 
-def resolve(store: Store, who: Who, link: Link) -> dict[str, Any]:
+def resolve(store: Store, who: Who, link: Link, refusals: Throttle) -> dict[str, Any]:
     """{host_label, device, service} of what the link names; `host_label` and `service` are None for the device's page.
 
     With an address that no service has, both are None as well, and there is one key more: `offer` ({ip, port,
     protocol}) when `take` would make a service of it, or, for those who manage the device, `missing` ({ip, port,
     reason, level}) with what stands against it. Refused(not_found) for everything that does not exist for this user;
-    the audit has what was asked for.
+    the audit has what was asked for, so long as `refusals` allows.
     """
     with store.account(who.account_id) as unit:
         found = _find(unit, who, link)
     if found is None or "missing" in found:
-        _note(store, who, link)
+        if refusals.allows("refused", who.user_id):
+            _note(store, who, link)
+        else:
+            log.warning("refusal_not_recorded", code="too_many", user_id=who.user_id)
     if found is None:
         raise not_found()
     return found

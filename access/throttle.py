@@ -14,6 +14,8 @@ from panelgate.errors import Refused
 PER_MINUTE: Final = 20  # a workshop that enrols a rack of machines behind one address stays below it
 SIGN_INS_PER_MINUTE: Final = 60  # a plant's whole shift behind one address signs in within a few minutes
 ADDRESSES_PER_MINUTE: Final = 12  # made by one user: a person's bookmarks, not a scan of the LAN
+# Rows of what one user was refused. A page in his browser that asks again and again must not bury the history.
+REFUSALS_PER_MINUTE: Final = 60
 V6_PREFIX: Final = 64  # one customer's: whoever has one IPv6 address has as many as he likes
 
 
@@ -24,9 +26,13 @@ class Throttle:
         self._limit = RateLimitItemPerMinute(per_minute)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
+    def allows(self, call: str, address: str) -> bool:
+        """Count one `call` from `address`; whether it is within the limit."""
+        return self._limiter.hit(self._limit, call, _who(address))
+
     def hit(self, call: str, address: str) -> None:
         """Count one `call` from `address`; Refused(too_many_calls), HTTP 429, above the limit."""
-        if not self._limiter.hit(self._limit, call, _who(address)):
+        if not self.allows(call, address):
             raise Refused(
                 "too_many_calls", "Too many attempts from this address. Wait a minute, then try again.",
                 {"retry_seconds": 60}, status=429,

@@ -180,7 +180,7 @@ def resolve_link(kernel: Parts, who: FullSession, body: Resolve) -> dict[str, An
     404, the same for unknown and foreign. 429 too_many_addresses, too_many_calls when one person opens too many.
     """
     link = resolve.Link(body.account, body.device, body.service, body.ip, body.port, tuple(body.names))
-    found = resolve.resolve(kernel.store, who, link)
+    found = resolve.resolve(kernel.store, who, link, kernel.refusals)
     if not body.open or "offer" not in found:
         return public_ports.complete(kernel.store, kernel.service_ports, who.account_id, found)
     kernel.addresses.hit("address", who.user_id)

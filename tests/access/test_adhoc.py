@@ -163,8 +163,9 @@ def test_no_link_goes_around_what_was_listed(plant: Plant) -> None:
         open_address(plant, "192.168.0.20", 443, operator)
     assert (caught.value.code, plant.audit("service.adhoc")) == ("not_found", [])
     who = plant.who(operator)
+    link = resolve.Link("acme", "press", ip="192.168.0.20", port=443)
     with pytest.raises(Refused):
-        resolve.resolve(plant.kernel.store, who, resolve.Link("acme", "press", ip="192.168.0.20", port=443))
+        resolve.resolve(plant.kernel.store, who, link, plant.kernel.refusals)
     assert open_address(plant, "192.168.0.20", 8443, operator).kind == "adhoc"
 
 

@@ -18,7 +18,7 @@ from tests.fakes.access_world import ACTOR
 
 def find(plant: Plant, session: str = "", **parts: Any) -> dict[str, Any]:
     link = Link(**({"account": "acme", "device": "press"} | parts))
-    return resolve.resolve(plant.kernel.store, plant.who(session), link)
+    return resolve.resolve(plant.kernel.store, plant.who(session), link, plant.kernel.refusals)
 
 
 def lost(plant: Plant, session: str = "", **parts: Any) -> tuple[str, int, str]:
@@ -99,7 +99,7 @@ def test_unknown_and_foreign_do_the_same_work(plant: Plant) -> None:
         link = Link(**({"account": "acme", "device": "press", "service": "hmi"} | parts))
         done.clear()
         with pytest.raises(Refused):
-            resolve.resolve(plant.kernel.store, who, link)
+            resolve.resolve(plant.kernel.store, who, link, plant.kernel.refusals)
         work.append(tuple(done))
     assert len(work[0]) > 4
     assert len(set(work)) == 1
@@ -126,8 +126,9 @@ def test_a_stranger_is_told_nothing_by_the_work(plant: Plant) -> None:
     ):
         who = plant.who(stranger)
         done.clear()
+        link = Link(**({"account": "acme", "device": "press"} | parts))
         with pytest.raises(Refused):
-            resolve.resolve(plant.kernel.store, who, Link(**({"account": "acme", "device": "press"} | parts)))
+            resolve.resolve(plant.kernel.store, who, link, plant.kernel.refusals)
         work.add(tuple(done))
     assert len(work) == 1
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from access.throttle import ADDRESSES_PER_MINUTE
+from access.kernel import Kernel
+from access.throttle import ADDRESSES_PER_MINUTE, Throttle
 from panelgate.clock import FakeClock, iso
 from panelgate.log import Secret
 from tests.access.test_adhoc import at_level
@@ -47,6 +48,20 @@ async def test_a_foreign_device_and_an_unknown_one_answer_alike(api: Api, plant:
     assert answers[0][0] == 404
     body = {"host_label": HMI, "nonce_hash": NONCE_HASH}
     assert await api.refused("POST", "/webproxy/v1/handoff", body, session=rival.session) == (404, "not_found")
+
+
+async def test_nobody_buries_the_history_under_refusals(api: Api, plant: Plant, kernel: Kernel) -> None:
+    kernel.refusals = Throttle(per_minute=3)
+    _, session = plant.member("olga", "operate")
+    for number in range(5):
+        link = {"account": "acme", "device": f"nothing-{number}"}
+        assert await api.refused("POST", "/webproxy/v1/resolve", link, session=session) == (404, "not_found")
+        path = f"/admin/v1/devices/{plant.device_id}"
+        assert await api.refused("PATCH", path, {"name": "x"}, session=session) == (403, "not_allowed")
+    assert len(plant.audit("refused")) == 3
+    link = {"account": "acme", "device": "nothing"}
+    await api.refused("POST", "/webproxy/v1/resolve", link, session=plant.session)
+    assert len(plant.audit("refused")) == 4  # another person's are noted all the same
 
 
 async def test_the_three_forms_of_deep_links(api: Api, plant: Plant) -> None:
