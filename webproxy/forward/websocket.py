@@ -98,8 +98,8 @@ class WebSocketExchange(Exchange):
         early = b"".join(self._early)
         self._early.clear()
         if not plain:
-            self._up = TextFrames(rules.addresses.back().replace, client=True)
-            self._down = TextFrames(rules.addresses.replace, client=False)
+            self._up = TextFrames(rules.addresses.back(), client=True)
+            self._down = TextFrames(rules.addresses, client=False)
             self.upstream_data(rest)
         if early:
             self.browser_data(early)

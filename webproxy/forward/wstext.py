@@ -2,18 +2,23 @@
 
 Used only where a service's options ask for addresses to be replaced: elsewhere no frame is looked at. Binary frames,
 pings, pongs and close frames keep their bytes, their order and their mask; so do frames of an extension that was never
-agreed on. A text message leaves as one frame, however many it came in (RFC 6455 section 5.4 allows a proxy that much).
+agreed on. A text message leaves as one frame, however many it came in; one that is too long to be held leaves in pieces
+as it arrives (RFC 6455 section 5.4 allows a proxy that much). So nobody's long messages stop anybody else's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from websockets.speedups import apply_mask
 
 from panelgate.wsframes import CloseCode, Opcode, WebSocketError, frame
+from webproxy.forward.rewrite import Replacer
 
-MESSAGE_LIMIT = 16 * 1024 * 1024  # bytes of one text message
+if TYPE_CHECKING:
+    from webproxy.forward.rewrite import Addresses
+
+HELD_LIMIT = 1024 * 1024  # bytes of a text message that is held until it is whole; replacing in it takes some 50 ms
 BUDGET_BYTES = 256 * 1024 * 1024  # of messages that are arriving, in this process
 
 
@@ -32,17 +37,30 @@ _SHARED = Budget(BUDGET_BYTES)
 class TextFrames:
     """One direction of a WebSocket; `client` tells that its frames are a client's, and so masked.
 
-    `change` gets a whole text message and gives what is sent in its place. After a WebSocketError the connection can't
-    go on; its code says what to close it with.
+    `addresses` are replaced in text messages. After a WebSocketError the connection can't go on; its code says what to
+    close it with.
     """
 
     __slots__ = (
-        "_budget", "_change", "_client", "_collecting", "_fin", "_head", "_left", "_mask", "_message", "_offset",
+        "_addresses",
+        "_budget",
+        "_client",
+        "_collecting",
+        "_fin",
+        "_head",
+        "_left",
+        "_mask",
+        "_message",
+        "_offset",
         "_open",
+        "_passed",
+        "_passing",
     )  # fmt: skip
 
-    def __init__(self, change: Callable[[bytes], bytes], *, client: bool, budget: Budget = _SHARED) -> None:
-        self._change = change
+    def __init__(self, addresses: Addresses, *, client: bool, budget: Budget = _SHARED) -> None:
+        self._addresses = addresses
+        self._passing: Replacer | None = None  # of a message that is too long to be held
+        self._passed = False  # whether a frame of it has gone out
         self._client = client
         self._budget = budget
         self._head = b""  # of the next frame, as far as it has come: at most 13 bytes
@@ -81,7 +99,7 @@ class TextFrames:
             at += len(piece)
             self._left -= len(piece)
             if self._collecting:
-                self._collect(piece)
+                self._collect(piece, out)
                 if not self._left and self._fin:
                     self._finish(out)
             else:
@@ -113,24 +131,40 @@ class TextFrames:
         self._fin = bool(head[0] & 0x80)
         self._open = True
         self._mask, self._offset = head[size - 4 : size] if masked else b"", 0
-        if length > MESSAGE_LIMIT:
-            raise WebSocketError(CloseCode.TOO_BIG, "a text message over 16 MiB")
         if not length and self._fin:
             self._finish(out)
         return size
 
-    def _collect(self, piece: bytes) -> None:
+    def _collect(self, piece: bytes, out: list[bytes]) -> None:
         if self._mask:
             turned = self._mask[self._offset :] + self._mask[: self._offset]
             self._offset = (self._offset + len(piece)) & 3
             piece = apply_mask(piece, turned)
-        if len(self._message) + len(piece) > MESSAGE_LIMIT or len(piece) > self._budget.left:
-            raise WebSocketError(CloseCode.TOO_BIG, "a text message over 16 MiB, or too many at once")
-        self._budget.left -= len(piece)
-        self._message += piece
+        if self._passing is None:
+            if len(self._message) + len(piece) <= HELD_LIMIT and len(piece) <= self._budget.left:
+                self._budget.left -= len(piece)
+                self._message += piece
+                return
+            self._passing, self._passed = Replacer(self._addresses), False
+            held = bytes(self._message)
+            self.end()
+            self._pass(self._passing.feed(held), out)
+        self._pass(self._passing.feed(piece), out)
+
+    def _pass(self, text: bytes, out: list[bytes], *, last: bool = False) -> None:
+        """Send a piece of a message that is not held."""
+        if not text and not last:
+            return
+        made = frame(Opcode.CONTINUATION if self._passed else Opcode.TEXT, text, client=self._client)
+        self._passed = True
+        out.append(made if last else bytes((made[0] & 0x7F,)) + made[1:])
 
     def _finish(self, out: list[bytes]) -> None:
+        self._open = self._collecting = False
+        if self._passing is not None:
+            self._pass(self._passing.finish(), out, last=True)
+            self._passing = None
+            return
         text = bytes(self._message)
         self.end()
-        self._open = self._collecting = False
-        out.append(frame(Opcode.TEXT, self._change(text), client=self._client))
+        out.append(frame(Opcode.TEXT, self._addresses.replace(text), client=self._client))

@@ -8,11 +8,12 @@ from websockets.protocol import OPEN, Protocol, Side
 
 from panelgate.wsframes import CloseCode, WebSocketError
 from webproxy.forward import wstext
+from webproxy.forward.rewrite import Addresses
 from webproxy.forward.wstext import Budget, TextFrames
 
-
-def change(text: bytes) -> bytes:
-    return text.replace(b"private", b"a much longer public name")
+ADDRESSES = Addresses({("http", "10.0.0.5", 80): "https://a-much-longer-name.apps.example"}, "http")
+PRIVATE = b"http://10.0.0.5/"
+change = ADDRESSES.replace
 
 
 def packed(*frames: Frame, client: bool) -> bytes:
@@ -29,13 +30,13 @@ def read(data: bytes, *, client: bool) -> list[Frame]:
 
 frames = st.one_of(
     st.text(max_size=300).map(lambda text: [Frame(Opcode.TEXT, text.encode())]),
-    st.lists(st.sampled_from([b"pri", b"vate", b"private", b"x" * 200, b""]), min_size=2, max_size=5).map(
+    st.lists(st.sampled_from([b"http:/", b"/10.0.0.5", PRIVATE, b"x" * 200, b""]), min_size=2, max_size=5).map(
         lambda parts: [
             Frame(Opcode.CONT if at else Opcode.TEXT, part, fin=at == len(parts) - 1) for at, part in enumerate(parts)
         ]
     ),
     st.binary(max_size=70_000).map(lambda data: [Frame(Opcode.BINARY, data)]),
-    st.binary(max_size=100).map(lambda data: [Frame(Opcode.BINARY, data, fin=False), Frame(Opcode.CONT, b"private")]),
+    st.binary(max_size=100).map(lambda data: [Frame(Opcode.BINARY, data, fin=False), Frame(Opcode.CONT, PRIVATE)]),
     st.binary(max_size=125).map(lambda data: [Frame(Opcode.PING, data)]),
 )
 
@@ -58,7 +59,7 @@ def test_texts_change_and_all_else_passes_in_every_split(
 ) -> None:
     sent = [frame for part in parts for frame in part]
     data = packed(*sent, client=client)
-    side, out, last = TextFrames(change, client=client), b"", 0
+    side, out, last = TextFrames(ADDRESSES, client=client), b"", 0
     for cut in [*sorted(cut % (len(data) + 1) for cut in cuts), len(data)]:
         out += side.feed(data[last:cut])
         last = cut
@@ -68,67 +69,90 @@ def test_texts_change_and_all_else_passes_in_every_split(
 
 
 def test_a_ping_inside_a_message_goes_ahead() -> None:
-    side = TextFrames(change, client=False)
+    side = TextFrames(ADDRESSES, client=False)
     data = packed(
-        Frame(Opcode.TEXT, b"pri", fin=False), Frame(Opcode.PING, b"?"), Frame(Opcode.CONT, b"vate"), client=False
+        Frame(Opcode.TEXT, PRIVATE[:9], fin=False), Frame(Opcode.PING, b"?"), Frame(Opcode.CONT, PRIVATE[9:]),
+        client=False,
     )  # fmt: skip
-    assert messages(read(side.feed(data), client=False)) == [(Opcode.PING, b"?"), (Opcode.TEXT, change(b"private"))]
+    assert messages(read(side.feed(data), client=False)) == [(Opcode.PING, b"?"), (Opcode.TEXT, change(PRIVATE))]
 
 
 def test_a_close_keeps_its_code() -> None:
-    data = packed(Frame(Opcode.CLOSE, b"\x0f\xa1private"), client=True)
-    assert TextFrames(change, client=True).feed(data) == data
+    data = packed(Frame(Opcode.CLOSE, b"\x0f\xa1" + PRIVATE), client=True)
+    assert TextFrames(ADDRESSES, client=True).feed(data) == data
 
 
 def test_masks_are_fresh() -> None:
-    side = TextFrames(change, client=True)
-    data = packed(Frame(Opcode.TEXT, b"private"), client=True)
+    side = TextFrames(ADDRESSES, client=True)
+    data = packed(Frame(Opcode.TEXT, PRIVATE), client=True)
     assert len({side.feed(data)[2:6] for _ in range(5)}) == 5
 
 
 def test_frames_of_an_extension_are_not_touched() -> None:
-    side = TextFrames(change, client=False)
-    frames = (Frame(Opcode.TEXT, b"private", fin=False), Frame(Opcode.CONT, b"private"), Frame(Opcode.TEXT, b"private"))
+    side = TextFrames(ADDRESSES, client=False)
+    frames = (Frame(Opcode.TEXT, PRIVATE, fin=False), Frame(Opcode.CONT, PRIVATE), Frame(Opcode.TEXT, PRIVATE))
     data = packed(*frames, client=False)
     data = bytes([data[0] | 0x40]) + data[1:]  # compressed, with permessage-deflate
     got = side.feed(data)
-    assert got.startswith(data[:18])
-    assert got.endswith(change(b"private"))
+    assert got.startswith(data[: 2 * (2 + len(PRIVATE))])
+    assert got.endswith(change(PRIVATE))
 
 
 @pytest.mark.parametrize(("data", "code"), [
     (b"\x81\xff\x00\x00\x00\x00\x01\x00\x00\x01", CloseCode.PROTOCOL_ERROR),  # masked by a server
     (b"\x81\x7f\x80\x00\x00\x00\x01\x00\x00\x01", CloseCode.PROTOCOL_ERROR),
-    (b"\x01\x01a\x81\x01b", CloseCode.PROTOCOL_ERROR), (b"\x81\x7f\x00\x00\x00\x00\x01\x00\x00\x01", CloseCode.TOO_BIG),
+    (b"\x01\x01a\x81\x01b", CloseCode.PROTOCOL_ERROR),
 ])  # fmt: skip
 def test_what_can_not_go_on(data: bytes, code: CloseCode) -> None:
     with pytest.raises(WebSocketError) as error:
-        TextFrames(change, client=False).feed(data + bytes(8))
+        TextFrames(ADDRESSES, client=False).feed(data + bytes(8))
     assert error.value.code == code
 
 
-def test_messages_of_16_mib_and_no_more() -> None:
-    whole = packed(Frame(Opcode.TEXT, b"x" * wstext.MESSAGE_LIMIT), client=False)
-    assert TextFrames(change, client=False).feed(whole) == whole
-    half = Frame(Opcode.TEXT, b"x" * (wstext.MESSAGE_LIMIT // 2), fin=False)
-    side = TextFrames(change, client=False)
-    side.feed(packed(half, client=False))
-    with pytest.raises(WebSocketError) as error:
-        side.feed(packed(Frame(Opcode.CONT, half.data + b"x"), client=False))
-    assert error.value.code == CloseCode.TOO_BIG
+@pytest.mark.parametrize("client", [False, True])
+@given(
+    before=st.integers(0, 40), parts=st.lists(st.integers(0, 40), max_size=4), cuts=st.lists(st.integers(0, 400)),
+    left=st.integers(0, 60),
+)  # fmt: skip
+def test_what_can_not_be_held_leaves_in_pieces(
+    client: bool, before: int, parts: list[int], cuts: list[int], left: int
+) -> None:
+    text = b"x" * before + b"".join(PRIVATE * 2 + b"y" * size for size in parts)
+    half = len(text) // 2
+    data = packed(
+        Frame(Opcode.TEXT, text[:half], fin=False), Frame(Opcode.PING, b"?"), Frame(Opcode.CONT, text[half:]),
+        Frame(Opcode.TEXT, b"next"), client=client,
+    )  # fmt: skip
+    budget = Budget(left)
+    side, out, last = TextFrames(ADDRESSES, client=client, budget=budget), b"", 0
+    for cut in [*sorted(cut % (len(data) + 1) for cut in cuts), len(data)]:
+        out += side.feed(data[last:cut])
+        last = cut
+    got = [frame for frame in read(out, client=client) if frame.opcode != Opcode.PING]
+    assert messages(got) == [(Opcode.TEXT, change(text)), (Opcode.TEXT, b"next")]
+    assert budget.left == left
 
 
-def test_all_together_hold_a_limited_number_of_bytes() -> None:
+def test_a_message_of_any_length_holds_little() -> None:
+    budget = Budget(wstext.BUDGET_BYTES)
+    side = TextFrames(ADDRESSES, client=False, budget=budget)
+    piece = packed(Frame(Opcode.CONT, b"x" * 65536, fin=False), client=False)
+    out = len(side.feed(packed(Frame(Opcode.TEXT, PRIVATE, fin=False), client=False)))
+    least = budget.left
+    for _ in range(100):
+        out += len(side.feed(piece))
+        least = min(least, budget.left)
+    assert wstext.BUDGET_BYTES - least <= wstext.HELD_LIMIT
+    assert budget.left == wstext.BUDGET_BYTES
+    assert out > 100 * 65536
+
+
+def test_who_holds_much_stops_nobody_else() -> None:
     budget = Budget(1000)
-    begun = packed(Frame(Opcode.TEXT, b"x" * 600, fin=False), client=False)
-    first, second = (TextFrames(change, client=False, budget=budget) for _ in range(2))
-    first.feed(begun)
-    with pytest.raises(WebSocketError):
-        second.feed(begun)
-    first.feed(packed(Frame(Opcode.CONT, b""), client=False))
-    assert budget.left == 1000
-    second.feed(b"")
-    third = TextFrames(change, client=False, budget=budget)
-    third.feed(begun)
-    third.end()
+    first, second = (TextFrames(ADDRESSES, client=False, budget=budget) for _ in range(2))
+    assert first.feed(packed(Frame(Opcode.TEXT, b"x" * 1000, fin=False), client=False)) == b""
+    got = second.feed(packed(Frame(Opcode.TEXT, PRIVATE), client=False))
+    assert messages(read(got, client=False)) == [(Opcode.TEXT, change(PRIVATE))]
+    assert budget.left == 0
+    first.end()
     assert budget.left == 1000
