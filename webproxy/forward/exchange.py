@@ -200,6 +200,7 @@ class Exchange:
             if self.replay is not None:
                 self.replay.add(data)
             self._connection.up += len(data)
+            upstream.moved += len(data)
             upstream.stream.write(data)
             return
         if self.front is None:
@@ -431,9 +432,9 @@ class Exchange:
         """A bug of ours in a callback."""
         self.fail(problems.BROKEN)
 
-    def timed_out(self) -> None:
-        """The device was silent for too long."""
-        self.fail(problems.TIMED_OUT)
+    def timed_out(self, *, page: bool = False) -> None:
+        """The device was silent for too long; `page`: for a person who waits for a page."""
+        self.fail(problems.SLOW_PAGE if page else problems.TIMED_OUT)
 
     def crowded(self) -> None:
         """No stream became free in time."""
@@ -455,6 +456,8 @@ class Exchange:
         if front is None:
             return
         if responded:
+            # The browser can't be told any more; the log can.
+            log.info("response broken off", kind=problem.kind, session_id=self.visit.session.session_id)
             front.break_off()
         else:
             front.show(problem, self.head, self.visit)

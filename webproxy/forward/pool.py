@@ -24,7 +24,9 @@ WAITING_SECONDS = 30.0  # a person has given up by then
 IDLE_SECONDS = 30.0  # a kept stream without use: longer than a page's polling, shorter than devices' patience
 KEPT = 2  # streams kept so long; a page's burst leaves six and more, and the agent has sixteen for all users together
 SPARE_SECONDS = 3.0  # for those beyond: shorter than the agent lets another user's stream wait for a place
-HEAD_SECONDS = 300.0  # until a response begins; long polls answer within two minutes
+HEAD_SECONDS = 300.0  # without a byte until a response's head is there; long polls answer within two minutes
+PAGE_SECONDS = 30.0  # the same where a person looks at an empty window, unless that page was so slow before
+SLOW_LIMIT = 64  # pages known to be slow, per user session and service
 HOLD_SECONDS = 10.0  # between two steps of a sign-in by connection; a browser takes the next at once
 SILENT_SECONDS = 3600.0  # within a response; event streams may be quiet for long
 
@@ -34,7 +36,7 @@ log = get_logger(__name__)
 class Upstream(asyncio.Protocol):
     """One stream to the device; it answers one request at a time."""
 
-    __slots__ = ("alive", "circuit", "exchange", "pool", "quiet_since", "reader", "received", "seen", "stream", "uses")
+    __slots__ = ("alive", "circuit", "exchange", "moved", "pool", "quiet_since", "reader", "seen", "stream", "uses")
 
     def __init__(self, pool: Pool, circuit: Circuit) -> None:
         self.pool = pool
@@ -44,7 +46,7 @@ class Upstream(asyncio.Protocol):
         self.stream: Stream = None  # type: ignore[assignment]  # set by Pool before anything can arrive
         self.alive = True
         self.uses = 0
-        self.received = 0
+        self.moved = 0  # bytes of answers, and of requests' bodies: an upload takes its time before any answer
         self.seen = -1
         self.quiet_since = 0.0
 
@@ -55,7 +57,7 @@ class Upstream(asyncio.Protocol):
             # Bytes that nobody asked for must not become the next answer.
             self.pool.discard(self)
             return
-        self.received += len(data)
+        self.moved += len(data)
         try:
             exchange.upstream_data(data)
         except Exception:
@@ -112,6 +114,8 @@ class Pool:
         self.busy: set[Upstream] = set()
         self.waiting: deque[tuple[Exchange, Circuit, float]] = deque()
         self.opened = 0
+        # Paths of pages that were given up, as their hashes: the next time they get longer. The oldest goes first.
+        self._slow: dict[int, None] = {}
 
     def submit(self, exchange: Exchange, circuit: Circuit, prefer: Upstream | None, now: float) -> bool:
         """Give `exchange` a stream now or as soon as one is free; False when too many wait already.
@@ -263,17 +267,35 @@ class Pool:
             if now - upstream.quiet_since > (SPARE_SECONDS if upstream in spare else IDLE_SECONDS):
                 self.discard(upstream)
         for upstream in list(self.busy):
-            if upstream.received != upstream.seen or upstream.exchange is None:
-                upstream.seen = upstream.received
+            exchange = upstream.exchange
+            if upstream.moved != upstream.seen or exchange is None:
+                upstream.seen = upstream.moved
                 upstream.quiet_since = now
                 continue
-            limit = HEAD_SECONDS if upstream.reader.head is None else SILENT_SECONDS
-            if now - upstream.quiet_since > limit and not upstream.exchange.is_tunnel:
-                upstream.exchange.timed_out()
+            quiet = now - upstream.quiet_since
+            if quiet <= PAGE_SECONDS or exchange.is_tunnel:
+                continue
+            if upstream.reader.head is not None:
+                if quiet > SILENT_SECONDS:
+                    exchange.timed_out()
+            elif exchange.head.is_navigation and self._is_first(exchange.head.path):
+                exchange.timed_out(page=True)
+            elif quiet > HEAD_SECONDS:
+                exchange.timed_out()
         if self._holder is not None and self.waiting:
             self._next(now)  # the browser may have given up in the middle of a sign-in
         while self.waiting and now - self.waiting[0][2] > WAITING_SECONDS:
             self.waiting.popleft()[0].crowded()
+
+    def _is_first(self, path: bytes) -> bool:
+        """Whether the page at `path` was not given up before; it is known from now on."""
+        key = hash(path)
+        if key in self._slow:
+            return False
+        if len(self._slow) >= SLOW_LIMIT:
+            del self._slow[next(iter(self._slow))]
+        self._slow[key] = None
+        return True
 
     def close(self) -> None:
         """End every stream; the exchanges on them have been told before."""

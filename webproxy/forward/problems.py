@@ -90,6 +90,11 @@ TIMED_OUT = Problem(
     "The connection to the panel stands, but no answer came within five minutes.",
     "Check whether the panel itself still reacts; a restart of its web server often helps.",
 )  # fmt: skip
+SLOW_PAGE = replace(
+    TIMED_OUT, happened="The connection to the panel stands, but for 30 seconds nothing of this page came.",
+    todo="Check whether the panel itself still reacts; a restart of its web server often helps. If this page is known "
+    "to take long, load it again: then it may take up to five minutes.",
+)  # fmt: skip
 SIGNED_OUT = Problem(
     200, "signed_out", "You are signed out", "This panel is closed, and what the browser had kept of it is deleted.",
     "Open it again from the portal when you need it.",

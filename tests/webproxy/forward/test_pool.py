@@ -104,6 +104,72 @@ async def test_a_device_that_stays_silent() -> None:
         assert (await raw.read()).status == 504
 
 
+PAGE = {"Accept": "text/html", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document", "Sec_Fetch_Site": "none"}
+
+
+async def test_a_person_waits_less_long_for_a_page_than_a_script_for_its_answer() -> None:
+    device = Slow()
+    async with running(device) as front:
+        page, script = await front.connect(), await front.connect()
+        page.send(front.head(target="/report?day=1", **PAGE))
+        script.send(front.head(target="/report?day=1"))
+        await until(lambda: len(device.heads) == 2)
+        streams, now = visit_of(front).pool, asyncio.get_running_loop().time()
+        streams.sweep(now)
+        streams.sweep(now + pool.PAGE_SECONDS)
+        assert len(streams.busy) == 2
+        streams.sweep(now + pool.PAGE_SECONDS + 1)
+        shown = await page.read()
+        assert (shown.status, b"30 seconds" in shown.body, b"load it again" in shown.body) == (504, True, True)
+        assert len(streams.busy) == 1, "the silent connection is closed, the script's is not"
+        # It was slow once, and its reader was told to try again: now it has the time that it may need.
+        page.send(front.head(target="/report?day=2", **PAGE))
+        await until(lambda: len(device.heads) == 3)
+        streams.sweep(now)
+        streams.sweep(now + pool.HEAD_SECONDS - 1)
+        device.go.set()
+        assert (await page.read()).body == b"ok"
+        assert (await script.read()).body == b"ok"
+
+
+async def test_not_every_slow_page_is_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SLOW_LIMIT", 2)
+    device = Slow()
+    async with running(device) as front:
+        raw = await front.connect()
+        for count, name in enumerate(("/a", "/b", "/c", "/a"), 1):  # the last would wait longer, were it still known
+            raw.send(front.head(target=name, **PAGE))
+            await until(lambda count=count: len(device.heads) == count)
+            now = asyncio.get_running_loop().time()
+            visit_of(front).pool.sweep(now)
+            visit_of(front).pool.sweep(now + pool.PAGE_SECONDS + 1)
+            assert (await raw.read()).status == 504
+
+
+async def test_an_upload_is_not_silence() -> None:
+    arrived = bytearray()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        while len(arrived) < 30:
+            arrived.extend(await reader.read(100))
+        writer.write(OK)
+
+    async with running(Device(handler=handler)) as front:
+        raw = await front.connect()
+        same = {"Origin": front.origin, "Sec_Fetch_Site": "same-origin"}
+        raw.send(front.head("POST", target="/firmware", Content_Length="30", **same))
+        now = asyncio.get_running_loop().time()
+        for size in (10, 20, 30):
+            raw.send(bytes(10))
+            await until(lambda size=size: len(arrived) == size)
+            if size < 30:
+                visit_of(front).pool.sweep(now)
+                visit_of(front).pool.sweep(now + pool.HEAD_SECONDS)
+            now += pool.HEAD_SECONDS + 1
+        assert (await raw.read(b"POST")).body == b"ok"
+
+
 async def test_unasked_bytes_close_a_kept_stream() -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await front.device.head(reader)
