@@ -15,6 +15,10 @@ from panelgate.joining import Held
 
 CONNECT_SECONDS: Final = 10.0  # TCP and TLS together: panels on serial-to-Ethernet bridges take seconds
 PROBE_SECONDS: Final = 5.0  # for each further look at a device whose handshake failed, only to say what it needs
+# What further looks found counts for so long. A page makes many connections, somebody reloads it, and the web servers of
+# PLCs have few sockets: each failed handshake must not make two more.
+ADVICE_SECONDS: Final = 30.0
+ADVICE_LIMIT: Final = 256  # services whose last advice is kept
 WRITE_HIGH_WATER: Final = 64 * 1024  # bytes for a panel that reads slowly; more would only make memory
 
 
@@ -45,25 +49,50 @@ _BY_ERRNO: Final = {
 }
 
 
-async def dial(service: Service, timeout: float = CONNECT_SECONDS) -> asyncio.Transport:
+class Advice:
+    """What to do about handshakes that failed a moment ago, by service."""
+
+    def __init__(self, seconds: float = ADVICE_SECONDS) -> None:
+        self._seconds = seconds
+        self._known: dict[tuple[object, ...], tuple[float, str]] = {}
+
+    async def on(self, service: Service, error: Exception) -> str:
+        """The reset's text for `error`; the device is looked at again only when it wasn't a moment ago."""
+        clock = asyncio.get_running_loop().time
+        until, text = self._known.get(service.dialled, (0.0, ""))
+        if clock() < until:
+            return text
+        if len(self._known) >= ADVICE_LIMIT:
+            self._known.clear()
+        # Those that fail while it is looked at don't look as well.
+        self._known[service.dialled] = clock() + self._seconds, tls.trouble(error)
+        text = await _explain(service, error)
+        self._known[service.dialled] = clock() + self._seconds, text
+        return text
+
+
+async def dial(
+    service: Service, timeout: float = CONNECT_SECONDS, *, advice: Advice | None = None
+) -> asyncio.Transport:
     """A connection to the service within `timeout` seconds; it reads nothing until it is joined (its protocol is Held).
 
     The address must have passed the policy: nothing is looked up here, and no proxy is asked. DialFailed otherwise.
     """
     context = tls_context(service)
+    explain = advice.on if advice is not None else _explain
     try:
         async with asyncio.timeout(timeout):
             transport = await _connect(service, context)
     except ssl.SSLCertVerificationError as error:
         raise DialFailed(StreamError.TLS, await _name_certificate(service, error.verify_message)) from error
     except ssl.SSLError as error:
-        raise DialFailed(StreamError.TLS, await _explain(service, error)) from error
+        raise DialFailed(StreamError.TLS, await explain(service, error)) from error
     except TimeoutError as error:
         raise DialFailed(StreamError.TIMEOUT, await _silent(service)) from error
     except OSError as error:
         if context is not None and isinstance(error, ConnectionResetError):
             # Old devices hang up on a greeting that they don't understand.
-            raise DialFailed(StreamError.TLS, await _explain(service, error)) from error
+            raise DialFailed(StreamError.TLS, await explain(service, error)) from error
         raise DialFailed(of_errno(error.errno), errno.errorcode.get(error.errno or 0, "")) from error
     if service.verify == "pin" and context is not None:
         # Nothing has been sent yet, and without a pin that matches nothing will be.

@@ -8,10 +8,12 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from agent import policy
-from agent.dial import DialFailed, dial
+from agent.dial import Advice, DialFailed
+from agent.dial import dial as dial_target
 from agent.exchange import Exchanges, Shared
 from agent.targets import Service, Targets
 from panelgate.frames import StreamError
@@ -57,7 +59,7 @@ class Forwarder:
         own: Callable[[], frozenset[policy.Address]],
         *,
         refresh: Callable[[], Awaitable[None]] | None = None,
-        dial: Dial = dial,
+        dial: Dial | None = None,
         per_service: int = PER_SERVICE,
         per_device: int = PER_DEVICE,
         idle: float = IDLE_SECONDS,
@@ -67,7 +69,7 @@ class Forwarder:
         self._owner = owner
         self._own = own
         self._refresh = refresh
-        self._dial = dial
+        self._dial = dial or partial(dial_target, advice=Advice())
         self._per_service = per_service
         self._per_device = per_device
         self._idle = idle

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import tls
-from agent.dial import DialFailed, certificate_text, dial, of_errno, tls_context
+from agent.dial import Advice, DialFailed, certificate_text, dial, of_errno, tls_context
 from agent.targets import Service
 from panelgate.frames import StreamError
 from panelgate.joining import Held
@@ -205,6 +205,26 @@ async def test_a_device_that_answers_with_an_older_version() -> None:
             await dial(replace(service(server.sockets[0].getsockname()[1], "https"), profile="compat"), timeout=5)
     assert failed.value.code == StreamError.TLS
     assert failed.value.text == "the device speaks no version of TLS that the agent can speak"
+
+
+@pytest.mark.parametrize(("seconds", "connections"), [(60.0, 3 + 4), (0.0, 5 * 3)])
+async def test_a_device_that_fails_is_not_looked_at_for_each_connection(seconds: float, connections: int) -> None:
+    made = 0
+
+    class Old(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            nonlocal made
+            made += 1
+            transport.close()  # type: ignore[attr-defined]
+
+    advice = Advice(seconds)
+    server = await asyncio.get_running_loop().create_server(Old, HOST, 0)
+    async with server:
+        wanted = service(server.sockets[0].getsockname()[1], "https")
+        for _ in range(5):
+            with pytest.raises(DialFailed, match="closed the connection during the handshake"):
+                await dial(wanted, advice=advice)
+    assert made == connections
 
 
 def test_plain_http_has_no_context() -> None:
