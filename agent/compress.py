@@ -31,6 +31,7 @@ LEAST: Final = 1024  # bytes: a smaller body fits one packet with its head eithe
 ENCODERS_LIMIT: Final = 32  # at once, 256 KiB of zlib's memory each; more answers than that pass as they are
 TAGS_LIMIT: Final = 1024  # weakened entity tags remembered, of all services
 TAG_LIMIT: Final = 128  # bytes of one that is remembered
+MATCHES_LIMIT: Final = 4096  # bytes of If-None-Match; browsers send one tag, and 128 KiB of them cost a router a second
 REQUEST_HEAD_LIMIT: Final = 192 * 1024  # bytes; the web proxy takes heads of 128 KiB from browsers, and adds to them
 
 STATIC: Final = frozenset({
@@ -204,6 +205,8 @@ class Tags:
 
     def restore(self, service: str, head: bytes, matches: bytes) -> bytes:
         """A request's head, in which If-None-Match has the value `matches`, with the tags as the device gave them."""
+        if len(matches) > MATCHES_LIMIT:
+            return head
         restored = _WEAK.sub(lambda tag: tag[1] if self.knows(service, tag[1]) else tag[0], matches)
         if restored == matches:
             return head

@@ -15,8 +15,8 @@ from panelgate.joining import Held
 
 CONNECT_SECONDS: Final = 10.0  # TCP and TLS together: panels on serial-to-Ethernet bridges take seconds
 PROBE_SECONDS: Final = 5.0  # for each further look at a device whose handshake failed, only to say what it needs
-# What further looks found counts for so long. A page makes many connections, somebody reloads it, and the web servers of
-# PLCs have few sockets: each failed handshake must not make two more.
+# What further looks found counts for so long. A page makes many connections, somebody reloads it, and the web servers
+# of PLCs have few sockets: each failed handshake must not make two more.
 ADVICE_SECONDS: Final = 30.0
 ADVICE_LIMIT: Final = 256  # services whose last advice is kept
 WRITE_HIGH_WATER: Final = 64 * 1024  # bytes for a panel that reads slowly; more would only make memory

@@ -300,3 +300,12 @@ def test_a_flush_brings_out_what_went_in() -> None:
     assert not done
     decoder = zlib.decompressobj(31)
     assert decoder.decompress(body) == b"hello"
+
+
+def test_a_flood_of_tags_is_passed_on_unread() -> None:
+    tags = Tags()
+    tags.weaken("s", b'"a"')
+    for count, restored in ((100, True), (20_000, False)):
+        matches = b", ".join([b'W/"a"'] * count)
+        head = b"GET / HTTP/1.1\r\nIf-None-Match: " + matches + b"\r\n\r\n"
+        assert (b"W/" not in tags.restore("s", head, matches)) is restored
