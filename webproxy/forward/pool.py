@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from webproxy.forward.protocol import FrontProtocol
 
 IN_USE_LIMIT = 16  # streams at once: small controllers have few sockets, and a browser opens six by itself
+SOCKETS_LIMIT = 12  # of them for WebSockets, which keep theirs: with all sixteen no page would load any more
 WAITING_LIMIT = 64  # requests that wait for a stream; a page of 200 pictures asks for six at a time
 WAITING_SECONDS = 30.0  # a person has given up by then
 IDLE_SECONDS = 30.0  # a kept stream without use: longer than a page's polling, shorter than devices' patience

@@ -85,6 +85,12 @@ CROWDED = Problem(
     503, "crowded", "Too much at once", "This panel already has as many requests under way as it may have.",
     "Close other tabs with this panel, then try again.", 10,
 )  # fmt: skip
+MANY_SOCKETS = Problem(
+    503, "many_sockets", "Too many live connections",
+    "The pages of this panel already keep as many live connections open as it may have for one sign-in. The rest is "
+    "kept free, so that pages still load.",
+    "Close other tabs with this panel, then reload this one.",
+)  # fmt: skip
 TIMED_OUT = Problem(
     504, "timeout", "The panel does not answer",
     "The connection to the panel stands, but no answer came within five minutes.",

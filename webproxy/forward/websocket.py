@@ -13,6 +13,7 @@ from panelgate.wsframes import Opcode, WebSocketError, close_payload, frame
 from webproxy.forward import problems
 from webproxy.forward.exchange import EARLY_BYTES, Exchange
 from webproxy.forward.headers import response_lines
+from webproxy.forward.pool import SOCKETS_LIMIT
 from webproxy.forward.request import RequestHead
 from webproxy.forward.wstext import TextFrames
 
@@ -44,8 +45,8 @@ class WebSocketExchange(Exchange):
     def dispatch(self, visit: Visit, cookie: bytes) -> None:
         """Send the upgrade."""
         self.visit = visit
-        if not visit.add_socket(self):
-            self.fail(problems.CROWDED)
+        if len(visit.sockets) >= SOCKETS_LIMIT or not visit.add_socket(self):
+            self.fail(problems.MANY_SOCKETS)
             return
         super().dispatch(visit, cookie)
 
