@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from webproxy.forward.visit import Visit
 
 EARLY_BYTES = 64 * 1024  # bytes of a body held while the way to the device opens; then the browser waits
+DRAIN_BYTES = 512 * 1024  # written of an unpacked body in one turn of the loop: some 20 ms of replacing
 RETRIES = 1  # a GET without any answer is asked again: a kept connection may have died unnoticed
 
 _RESET_BY_LOSS = (StreamError.CLOSED, StreamError.PEER_RESET)
@@ -40,9 +41,9 @@ class Exchange:
     """One request of a browser. It ends exactly once: by `_finish`, `fail`, `abandon` or `cut`."""
 
     __slots__ = (
-        "_anew", "_chunk", "_complete", "_connection", "_early", "_early_size", "_filter", "_holding", "_retries",
-        "asked", "cookie", "copy", "front", "head", "kept", "replay", "request", "responded", "signed_anew", "upstream",
-        "visit",
+        "_anew", "_chunk", "_complete", "_connection", "_early", "_early_size", "_filter", "_holding", "_resting",
+        "_retries", "asked", "cookie", "copy", "front", "head", "kept", "replay", "request", "responded", "signed_anew",
+        "upstream", "visit",
     )  # fmt: skip
     is_tunnel = False
     websocket = False
@@ -65,6 +66,7 @@ class Exchange:
         self._anew = False  # whether a new circuit was asked for already
         self._chunk = False
         self._filter: BodyFilter | None = None  # what the body passes through, when addresses in it are replaced
+        self._resting = False  # the filter has more, and goes on in the loop's next turn
         self._complete = not head.has_body
         self._early: list[bytes] = []
         self._early_size = 0
@@ -220,7 +222,7 @@ class Exchange:
         """Stop or go on reading from the device: the browser is slow."""
         if not hold and self._filter is not None:
             self._drain(self._filter)
-            hold = self.front is None or self.front.write_paused
+            hold = self.front is None or self.front.write_paused or self._resting
         if self.upstream is not None:
             if hold:
                 self.upstream.stream.pause_reading()
@@ -273,11 +275,18 @@ class Exchange:
             self._finish()
 
     def _drain(self, body: BodyFilter) -> None:
-        """Write what the filter has, as far as the browser takes it."""
-        front = self.front
+        """Write what the filter has, as far as the browser takes it, and not all of it in one go."""
+        front, room = self.front, DRAIN_BYTES
         try:
-            while front is not None and not front.write_paused and not body.done:
+            while front is not None and not front.write_paused and not body.done and not self._resting:
+                if not self.visit.alive:
+                    self.cut("the session has ended")  # the device's stream may be gone, and nobody else knows of this
+                    return
+                if room <= 0:
+                    self._rest()
+                    return
                 piece = body.take()
+                room -= len(piece)
                 if piece:
                     front.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunk else piece)
                 elif not body.done:
@@ -290,6 +299,24 @@ class Exchange:
                 front.transport.write(b"0\r\n\r\n")
             self._filter = None
             self._finish()
+
+    def _rest(self) -> None:
+        """Let all others have their turn: a few bytes can unpack to a gigabyte, and this browser may be fast."""
+        self._resting = True
+        if self.upstream is not None:
+            self.upstream.stream.pause_reading()
+        if self.front is not None:
+            self.front.loop.call_soon(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        front = self.front
+        if front is None or self._filter is None:
+            return
+        if self.upstream is not None and not front.write_paused:
+            self.upstream.stream.resume_reading()
+        if self._filter is not None:
+            self._drain(self._filter)
 
     def answer(self, head: ResponseHead, body: bytes) -> None:
         """Answer with what is kept; the stream, if one was used, is free again."""

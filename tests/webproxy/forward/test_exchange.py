@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import socket
 import zlib
 
 import pytest
@@ -380,3 +381,78 @@ async def test_what_is_kept_is_rewritten_each_time() -> None:
         assert tag is not None
         assert (await front.ask(front.head(Accept_Encoding="gzip", If_None_Match=tag))).status == 304
         assert len(front.device.heads) == 1
+
+
+class _FastBrowser:
+    """A browser as fast as can be, on a processor of its own; `got` bytes so far."""
+
+    def __init__(self) -> None:
+        self.got = 0
+
+    def take(self, port: int, request: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+            connection.sendall(request)
+            while piece := connection.recv(1 << 20):
+                self.got += len(piece)
+
+
+async def test_what_unpacks_to_much_leaves_everybody_else_their_turn() -> None:
+    size = 64 * 1024 * 1024
+    bomb = gzip.compress(b" " * size)
+    async with running(Device(answer_with(bomb, "Content-Encoding: gzip")), session=REWRITE) as front:
+        browser = _FastBrowser()
+        before = most = 0
+
+        def turn() -> None:
+            nonlocal before, most
+            before, most = browser.got, max(most, browser.got - before)
+            asyncio.get_running_loop().call_soon(turn)
+
+        turn()
+        head = front.head(Connection="close", Accept_Encoding="gzip")
+        await asyncio.to_thread(browser.take, front.port, head)
+        assert browser.got > size
+        assert most < size // 4, "bytes that arrived in one turn of the loop"
+
+
+async def test_what_is_left_in_the_filter_ends_with_the_session() -> None:
+    """Kept or whole already: no stream of the device's is there that would be cut."""
+    bomb = gzip.compress(b" " * 30_000_000)
+    device = Device(answer_with(bomb, "Content-Encoding: gzip", "Cache-Control: max-age=60"))
+    async with running(device, session=REWRITE) as front:
+        assert len((await front.ask(front.head(Accept_Encoding="gzip"))).body) == 30_000_000
+        raw = await front.connect()
+        raw.send(front.head(Accept_Encoding="gzip"))
+        await until(lambda: [one for one in front.fronts if one.write_paused])
+        visit = next(iter(front.web.visits))
+        assert not visit.pool.busy
+        front.access.push({"type": "session.ended", "session_id": "s1"})
+        await until(lambda: not visit.alive)
+        assert len(await raw.end()) < 20_000_000
+        assert len(device.heads) == 1
+
+
+async def test_a_device_that_was_held_for_the_others_turn_goes_on() -> None:
+    packed = gzip.compress(b" " * 1_200_000)
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await front.device.head(reader)
+        half = len(packed) - 20
+        writer.write(answer_with(packed, "Content-Encoding: gzip")[:-20])
+        await gone_out.wait()
+        writer.write(packed[half:])
+        await reader.read()
+
+    gone_out = asyncio.Event()
+    async with running(Device(handler=handler), session=REWRITE) as front:
+        raw = await front.connect()
+        raw.send(front.head(Accept_Encoding="gzip"))
+        await raw.reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(20):
+            total = 0
+            while size := int(await raw.reader.readline(), 16):
+                total += len(await raw.reader.readexactly(size + 2)) - 2
+                if total > 1_000_000:
+                    gone_out.set()
+        assert total == 1_200_000
