@@ -152,11 +152,21 @@ def _renew(exchange: Exchange, shelf: cache.Shelf, kept: cache.Entry, head: Resp
     exchange.answer(*entry.answer(exchange.request))
 
 
+def forget(exchange: Exchange) -> None:
+    """The answer won't be kept."""
+    copy, exchange.copy = exchange.copy, None
+    if copy is not None:
+        copy.drop()
+
+
 def done(exchange: Exchange) -> None:
     """The answer is complete: keep it when its end is beyond doubt."""
     copy, exchange.copy = exchange.copy, None
     shelf, front, upstream = exchange.visit.shelf, exchange.front, exchange.upstream
-    if copy is None or shelf is None or front is None or upstream is None or not upstream.reader.reusable:
+    if copy is None:
+        return
+    if shelf is None or front is None or upstream is None or not upstream.reader.reusable:
+        copy.drop()
         return
     shelf.store(copy, front.web.clock.now())
 

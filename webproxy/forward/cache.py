@@ -23,6 +23,8 @@ BODY_LIMIT: Final = 8 * 1024 * 1024  # bytes of one body: a panel's largest scri
 HEAD_LIMIT: Final = 16 * 1024  # bytes of one head; what is larger carries more than a file's description
 SHELF_LIMIT: Final = 32 * 1024 * 1024  # bytes for one user and service: the largest HMI measured takes 9 MB
 PROCESS_LIMIT: Final = 256 * 1024 * 1024  # bytes for all; see PANELGATE_WEBPROXY_CACHE_BYTES
+ARRIVING_LIMIT: Final = 64 * 1024 * 1024  # bytes for answers on their way: devices that stop halfway hold no more
+PIECE_COST: Final = 64  # bytes counted for each piece of them, so that many of one byte are bounded too
 ENTRY_COST: Final = 2048  # bytes counted for an entry beside body and head: so that many small ones are bounded too
 LIFETIME_LIMIT: Final = 365 * 86400  # seconds; RFC 9111 section 1.2.2 wants large numbers bounded
 
@@ -176,9 +178,10 @@ class Entry:
 class Copy:
     """An answer on its way through, collected to be kept."""
 
-    __slots__ = ("asked", "asks", "cookie", "head", "pieces", "size")
+    __slots__ = ("_caches", "asked", "asks", "cookie", "head", "pieces", "size")
 
-    def __init__(self, asks: Asks, head: ResponseHead, cookie: int, asked: float) -> None:
+    def __init__(self, caches: Caches, asks: Asks, head: ResponseHead, cookie: int, asked: float) -> None:
+        self._caches = caches
         self.asks = asks
         self.head = head
         self.cookie = cookie
@@ -187,10 +190,20 @@ class Copy:
         self.size = 0
 
     def add(self, piece: bytes) -> bool:
-        """Take bytes of the body; False when it has become too long to be kept."""
-        self.size += len(piece)
+        """Take bytes of the body; False when it is given up: too long to be kept, or too many arrive at once."""
+        size = len(piece) + PIECE_COST
+        if self.size + size > BODY_LIMIT or not self._caches.take(size):
+            self.drop()
+            return False
+        self.size += size
         self.pieces.append(piece)
-        return self.size <= BODY_LIMIT
+        return True
+
+    def drop(self) -> None:
+        """Give it up: the answer is not kept."""
+        self._caches.take(-self.size)
+        self.size = 0
+        self.pieces.clear()
 
 
 class Shelf:
@@ -222,11 +235,12 @@ class Shelf:
         if not storable(head, authorized=asks.authorized):
             self.refused = head
             return None
-        return Copy(asks, head, cookie, asked)
+        return Copy(self._caches, asks, head, cookie, asked)
 
     def store(self, copy: Copy, wall: float) -> None:
         """Keep a complete answer."""
         body = b"".join(copy.pieces)
+        copy.drop()
         head = ResponseHead(copy.head.version, copy.head.status, copy.head.reason)
         head.headers = copy.head.headers
         head.framing, head.length = LENGTH, len(body)
@@ -314,6 +328,7 @@ class Caches:
 
     def __init__(self, limit: int = PROCESS_LIMIT) -> None:
         self._limit = limit
+        self.arriving = 0  # bytes of answers that are being collected
         self._shelves: OrderedDict[tuple[str, str, str], Shelf] = OrderedDict()
         self._names: dict[Shelf, tuple[str, str, str]] = {}
         self.size = 0
@@ -331,6 +346,13 @@ class Caches:
             shelf = self._shelves[name] = Shelf(self)
             self._names[shelf] = name
         return shelf
+
+    def take(self, size: int) -> bool:
+        """Make room for `size` bytes more of what is arriving; False when that is too much."""
+        if size > 0 and self.arriving + size > ARRIVING_LIMIT:
+            return False
+        self.arriving += size
+        return True
 
     def used(self, shelf: Shelf) -> None:
         """`shelf` is in use: it is shortened last."""

@@ -416,7 +416,7 @@ class Exchange:
                 self._filter.feed(b"", last=True)
             elif self._chunk:
                 self.front.transport.write(b"0\r\n\r\n")
-            self.copy = None  # an end that only a closed connection tells may be anywhere
+            aside.forget(self)  # an end that only a closed connection tells may be anywhere
             self._go_on(done=True)
             return
         if self.responded or reader.started:
@@ -471,7 +471,8 @@ class Exchange:
         upstream, front = self.upstream, self.front
         self.upstream = self.front = None
         self._early.clear()
-        self.copy = self.replay = None
+        aside.forget(self)
+        self.replay = None
         if upstream is not None:
             upstream.pool.discard(upstream)
         return front

@@ -388,3 +388,36 @@ def test_a_replay_is_bounded() -> None:
     assert not replay.whole
     assert replay.pieces == []
     assert read(b"GET", b"/", "1.1", [(b"Host", b"x"), (b"Authorization", b"NTLM x")]).authorization == b"NTLM x"
+
+
+async def test_what_never_arrives_whole_is_given_back() -> None:
+    """Answers that break off, run too long, or are left by the browser: nothing of them stays counted."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await device.head(reader)
+        kind = head.split(b" ")[1]
+        length = b"" if kind == b"/close" else b"Content-Length: 1000\r\n"
+        writer.write(b'HTTP/1.1 200 OK\r\nETag: "1"\r\n%b\r\n%b' % (length, b"x" * 500))
+        if kind in (b"/left", b"/ends"):
+            await reader.read()
+        await writer.drain()
+
+    device = Device(handler=handler)
+    async with running(device) as front:
+        caches = front.web.caches
+        for target in ("/short", "/close"):
+            raw = await front.connect()
+            raw.send(front.head(target=target))
+            await raw.end()
+            assert caches.arriving == 0, target
+        raw = await front.connect()
+        raw.send(front.head(target="/left"))
+        await until(lambda: caches.arriving > 500)
+        raw.close()
+        await until(lambda: caches.arriving == 0)
+        raw = await front.connect()
+        raw.send(front.head(target="/ends"))
+        await until(lambda: caches.arriving > 500)
+        front.access.push({"type": "session.ended", "session_id": "s1"})
+        await until(lambda: caches.arriving == 0)
+        assert caches.size == 0

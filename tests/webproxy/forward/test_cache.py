@@ -244,7 +244,7 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caches.size == one.size + two.size <= 60_000
     copy = one.copy(asks(), reader('ETag: "1"').head, 0, 0.0)  # type: ignore[arg-type]
     assert copy is not None
-    assert copy.add(b"x" * 20_000)
+    assert copy.add(b"x" * (20_000 - cache.PIECE_COST))
     assert not copy.add(b"x")
     head = reader('ETag: "1"', body=b"x" * 20_001).head
     assert head is not None
@@ -272,3 +272,24 @@ def test_numbers_without_end_are_large_and_no_error(shelf: Shelf) -> None:
     assert entry is not None
     assert entry.age == entry.lifetime == cache.LIFETIME_LIMIT
     assert not entry.is_fresh(0.0)
+
+
+def test_answers_on_their_way_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices that stop in the middle of many answers hold no more than this, whosever they are."""
+    monkeypatch.setattr(cache, "ARRIVING_LIMIT", 1000)
+    caches = Caches()
+    shelves = [caches.shelf("a", "u", str(number)) for number in range(3)]
+    head = reader('ETag: "1"').head
+    assert head is not None
+    copies = [shelf.copy(asks(), head, 0, 0.0) for shelf in shelves if shelf is not None]
+    first, second, third = (copy for copy in copies if copy is not None)
+    assert first.add(b"x" * 400)
+    assert second.add(b"x" * 400)
+    assert not third.add(b"x" * 400)
+    assert caches.arriving == 2 * (400 + cache.PIECE_COST)
+    assert shelves[0] is not None
+    shelves[0].store(first, WALL)
+    assert third.add(b"x" * 400)
+    second.drop()
+    third.drop()
+    assert caches.arriving == 0
