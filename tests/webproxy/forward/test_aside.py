@@ -396,7 +396,9 @@ async def test_what_never_arrives_whole_is_given_back() -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await device.head(reader)
         kind = head.split(b" ")[1]
-        length = b"" if kind == b"/close" else b"Content-Length: 1000\r\n"
+        length = {b"/close": b"", b"/last": b"Content-Length: 500\r\nConnection: close\r\n"}.get(
+            kind, b"Content-Length: 1000\r\n"
+        )
         writer.write(b'HTTP/1.1 200 OK\r\nETag: "1"\r\n%b\r\n%b' % (length, b"x" * 500))
         if kind in (b"/left", b"/ends"):
             await reader.read()
@@ -405,9 +407,9 @@ async def test_what_never_arrives_whole_is_given_back() -> None:
     device = Device(handler=handler)
     async with running(device) as front:
         caches = front.web.caches
-        for target in ("/short", "/close"):
+        for target in ("/short", "/close", "/last"):
             raw = await front.connect()
-            raw.send(front.head(target=target))
+            raw.send(front.head(target=target, Connection="close"))
             await raw.end()
             assert caches.arriving == 0, target
         raw = await front.connect()

@@ -153,7 +153,7 @@ def test_who_holds_much_stops_nobody_else() -> None:
     assert first.feed(packed(Frame(Opcode.TEXT, b"x" * 1000, fin=False), client=False)) == b""
     got = second.feed(packed(Frame(Opcode.TEXT, PRIVATE), client=False))
     assert messages(read(got, client=False)) == [(Opcode.TEXT, change(PRIVATE))]
-    assert second.feed(packed(Frame(Opcode.TEXT, PRIVATE, fin=False), client=False)) != b""
+    assert second.feed(packed(Frame(Opcode.TEXT, b"x" * 20, fin=False), client=False)) != b""
     assert budget.left == 0
     first.end()
     assert budget.left == 1000
