@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from access import devices, services
+from access import devices, levels, services
+from access.models.machines import Device, Service
 from access.permissions import Level, Rights
 from panelgate.errors import BadInput
 from panelgate.log import Secret
@@ -178,6 +179,16 @@ def test_permission_is_the_higher_of_what_applies_and_hidden_services_are_for_ma
     assert services.permission(Rights(devices={device.id: Level.SEE}), device, shown) is None
     assert services.permission(Rights(everything=Level.OPERATE), device, hidden) is None
     assert services.permission(Rights(administrator=True), device, hidden) == "operate"
+
+
+def test_what_a_link_made_opens_by_level_and_by_rights_on_the_whole_device() -> None:
+    """Beside `levels.prune`, which removes what the level forbids, and the API, which grants nobody such a service."""
+    made = Service(id="s1", device_id="d1", slug="ip-10-0-0-5-80", kind=levels.ADHOC, visible=True)
+    operator = Rights(devices={"d1": Level.OPERATE})
+    for level, word in (("standard", "operate"), ("high", "operate"), ("enforced", None), ("ultra", None), ("", None)):
+        assert services.permission(operator, Device(id="d1", level=level), made) == word
+    for rights in (Rights(devices={"d1": Level.WATCH}), Rights(services={"s1": Level.MANAGE}), Rights()):
+        assert services.permission(rights, Device(id="d1", level="standard"), made) is None
 
 
 def test_a_device_has_a_limited_number_of_services(plant: Plant) -> None:

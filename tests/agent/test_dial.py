@@ -109,6 +109,17 @@ async def test_a_wrong_pin_names_the_certificate(panel: Identity, pin: str | Non
     assert failed.value.text == certificate_text(panel.fingerprint)
 
 
+@pytest.mark.parametrize("part", [slice(0, 32), slice(32, 64), slice(0, 63)])
+async def test_all_of_a_pin_is_compared(panel: Identity, part: slice) -> None:
+    """Half a SHA-256 can be met by who tries for long enough."""
+    right, other = panel.fingerprint, "".join("0" if digit != "0" else "1" for digit in panel.fingerprint)
+    pin = "".join(right[at] if at in range(64)[part] else other[at] for at in range(64))
+    async with listening(panel.server_context()) as port:
+        with pytest.raises(DialFailed) as failed:
+            await dial(service(port, "https", "pin", pin))
+    assert failed.value.text == certificate_text(right)
+
+
 async def test_a_certificate_that_no_authority_vouches_for_is_named(panel: Identity) -> None:
     async with listening(panel.server_context()) as port:
         with pytest.raises(DialFailed) as failed:

@@ -309,3 +309,49 @@ async def test_a_filter_is_not_asked_for_more_when_the_device_breaks_off(shoutin
     assert through.closed == 1
     assert through.joined is not None
     through.joined.write_to_a(b"too late")
+
+
+class Faulty(Shouting):
+    """A filter with a bug: it fails at one byte, or at the end."""
+
+    def a_to_b(self, data: bytes) -> bytes:
+        return super().a_to_b(self._look(data))
+
+    def b_to_a(self, data: bytes) -> bytes:
+        return super().b_to_a(self._look(data))
+
+    def b_ended(self) -> bytes:
+        return super().b_ended() if self.held != b"$" else self._look(b"!")
+
+    def _look(self, data: bytes) -> bytes:
+        if b"!" in data:
+            raise RuntimeError("a bug")
+        return data
+
+
+@pytest.mark.parametrize("where", ["browser", "device", "end"])
+async def test_a_filter_that_fails_ends_its_own_stream_and_nothing_else(tmp_path: Path, where: str) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    async with running(tmp_path) as site:
+        site.through = Faulty()
+        browser = Recorder(keep=True)
+        stream = site.near.open_stream("x", browser)
+        stream.write(b"x")
+        device = await site.device()
+        await device.until(lambda r: r.data)
+        assert device.transport is not None
+        if where == "browser":
+            stream.write(b"!")
+        else:
+            device.transport.write(b"!" if where == "device" else b"$")
+            if where == "end":
+                device.transport.close()
+        await browser.until(lambda r: r.lost)
+        await device.until(lambda r: r.eof or r.lost)
+        await site.finished()
+        assert site.through.closed == 1
+        site.through = None
+        other = Recorder(keep=True)
+        site.near.open_stream("y", other).write(b"still here")
+        await eventually(lambda: len(site.devices) == 2)
+        await site.devices[1].until(lambda r: r.data == b"still here")
