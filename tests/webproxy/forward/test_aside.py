@@ -243,6 +243,20 @@ async def test_another_service_gets_its_own_or_nothing() -> None:
         assert value(front.device.heads[0], b"Authorization") == b""
 
 
+async def test_a_companion_is_signed_in_to_with_its_own() -> None:
+    row = {"id": "svc2", "slug": "live", "host": "10.0.0.5", "port": 8080, "protocol": "http", "permission": "operate"}
+    for options, mine in (({"auth": "basic"}, b"Basic " + base64.b64encode(b"live:own")), ({}, b"")):
+        sibling = {**row, "label": "live--press--acme", "options": options}
+        session = {"options": {"auth": "basic", "companions": ["live"]}, "siblings": [sibling]}
+        async with running(session=session) as front:
+            front.targets["svc2"] = front.targets["svc1"]
+            front.access.credentials = {"svc1": USER, "svc2": {"user": "live", "password": "own"}}
+            for target in ("/", "/.pg/companion/live/x"):
+                script = front.head(target=target, Sec_Fetch_Mode="cors", Sec_Fetch_Site="same-origin")
+                assert (await front.ask(script)).status == 200
+            assert [value(head, b"Authorization") for head in front.device.heads] == [BASIC, mine]
+
+
 # ---- cache
 
 CSS = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Type: text/css\r\nContent-Length: 4\r\n\r\nbody'
