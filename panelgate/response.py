@@ -43,7 +43,7 @@ class BadResponse(Exception):
 class ResponseHead:
     """Status and headers. `headers` are (lower-case name, name as sent, value)."""
 
-    __slots__ = ("framing", "headers", "length", "prepared", "reason", "status", "version")
+    __slots__ = ("framing", "headers", "length", "prepared", "reason", "status", "unkept", "version")
 
     def __init__(self, version: tuple[int, int], status: int, reason: bytes) -> None:
         self.version = version
@@ -54,6 +54,7 @@ class ResponseHead:
         self.length = 0
         # The browser's header lines for it, with the visit they were made for; see Exchange.
         self.prepared: tuple[object, bytes] | None = None
+        self.unkept = False  # whether a cache has looked at it and may not keep what it stands before
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of the header `name` (lower case), in order."""

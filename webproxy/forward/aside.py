@@ -130,7 +130,7 @@ def _keeps(exchange: Exchange, shelf: cache.Shelf, head: ResponseHead, body: byt
             return True
         shelf.remove(kept)
     if head.status == 200 and exchange.head.method == b"GET":
-        if head is not shelf.refused and not visit.pool.by_connection:
+        if not head.unkept and not visit.pool.by_connection:
             asks = cache.asks_of(exchange.head)
             if asks is not None:
                 exchange.copy = shelf.copy(asks, head, hash(exchange.cookie), exchange.asked)

@@ -48,6 +48,9 @@ _OF_BODY: Final = frozenset({
 _IN_304: Final = frozenset({
     b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"last-modified",
 })  # fmt: skip
+_GROUNDS: Final = frozenset(
+    {b"etag", b"last-modified", b"cache-control", b"expires"}
+)  # one of them, or nothing is kept
 _SALT: Final = secrets.token_bytes(16)
 
 Key = tuple[bytes, bytes]
@@ -207,15 +210,14 @@ class Copy:
 
 
 class Shelf:
-    """What is kept of one service for one user. `refused` is the last head that may not be kept: most are repeated."""
+    """What is kept of one service for one user."""
 
-    __slots__ = ("_caches", "_entries", "_targets", "alive", "refused", "size")
+    __slots__ = ("_caches", "_entries", "_targets", "alive", "size")
 
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
         self._targets: dict[bytes, set[Key]] = {}
-        self.refused: ResponseHead | None = None
         self.size = 0
         self.alive = True
 
@@ -231,9 +233,12 @@ class Shelf:
         return entry
 
     def copy(self, asks: Asks, head: ResponseHead, cookie: int, asked: float) -> Copy | None:
-        """Begin to keep the answer to `asks`, or None when it may not be kept."""
+        """Begin to keep the answer to `asks`, or None when it may not be kept.
+
+        That is noted on the head: a panel that is polled sends the same one again, and each reader knows its last.
+        """
         if not storable(head, authorized=asks.authorized):
-            self.refused = head
+            head.unkept = not asks.authorized
             return None
         return Copy(self._caches, asks, head, cookie, asked)
 
@@ -384,6 +389,8 @@ def storable(head: ResponseHead, *, authorized: bool) -> bool:
     """Whether a response to a GET may be kept: RFC 9111 section 3, stricter where an HMI could show something old."""
     if head.status != 200 or head.framing not in (LENGTH, CHUNKED, CLOSE):
         return False
+    if _GROUNDS.isdisjoint([key for key, _, _ in head.headers]):
+        return False  # live values end here
     if (head.framing == LENGTH and head.length > BODY_LIMIT) or _bulk(head) > HEAD_LIMIT:
         return False
     validator = False

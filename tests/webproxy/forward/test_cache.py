@@ -89,6 +89,19 @@ def test_an_answer_to_a_signed_request_is_kept_only_when_it_says_so() -> None:
     assert storable(public, authorized=True)
 
 
+def test_the_verdict_is_noted_on_the_head(shelf: Shelf) -> None:
+    live, plain = reader("Content-Type: application/json").head, reader('ETag: "1"').head
+    assert live is not None
+    assert plain is not None
+    assert shelf.copy(asks(), live, 0, 0.0) is None
+    assert live.unkept
+    # What isn't kept of a signed request may be of another one, though the device sends the same head.
+    assert shelf.copy(asks(Authorization="Basic x"), plain, 0, 0.0) is None
+    assert not plain.unkept
+    assert shelf.copy(asks(), plain, 0, 0.0) is not None
+    assert not plain.unkept
+
+
 def test_requests_that_are_none_of_its_business() -> None:
     assert get(method="POST", Origin="http://x", Content_Length="0") is None
     assert get(method="HEAD") is None
