@@ -237,7 +237,7 @@ class Pool:
         self._only = None
         holder, self._holder = self._holder, None
         if holder is not None:
-            holder.break_off()
+            holder.sign_in_lost(self)
 
     def tunnelled(self, now: float) -> None:
         """A stream has become a WebSocket, and took its sign-in along: the next request opens another."""

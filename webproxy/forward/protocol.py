@@ -28,7 +28,7 @@ from webproxy.security import own_headers
 if TYPE_CHECKING:
     from webproxy.forward.exchange import Exchange
     from webproxy.forward.places import Place
-    from webproxy.forward.pool import Upstream
+    from webproxy.forward.pool import Pool, Upstream
     from webproxy.forward.visit import Visit
     from webproxy.forward.websocket import WebSocketExchange
     from webproxy.web import Web
@@ -499,6 +499,15 @@ class FrontProtocol(HttpToolsProtocol):
         self._over = True
         self._exchange = self._socket = None
         self.transport.abort()
+
+    def sign_in_lost(self, pool: Pool) -> None:
+        """The device's end of a sign-in by connection is gone, so this end goes too.
+
+        Not while somebody else's request is on it: load balancers send everybody's by one connection.
+        """
+        exchange = self._exchange
+        if not self._busy or (exchange is not None and exchange.visit is not None and exchange.visit.pool is pool):
+            self.break_off()
 
     def close_when_flushed(self) -> None:
         """End a tunnel in order."""

@@ -437,3 +437,49 @@ async def test_what_never_arrives_whole_is_given_back() -> None:
         front.access.push({"type": "session.ended", "session_id": "s1"})
         await until(lambda: caches.arriving == 0)
         assert caches.size == 0
+
+
+async def test_a_lost_sign_in_by_connection_ends_nobody_elses_request() -> None:
+    """A load balancer sends everybody's requests by one connection: the second is not the first one's user's."""
+    ready, go, answer = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await device.head(reader)
+        if b"/ntlm" in head:
+            writer.write(b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM dG9rZW4=\r\nContent-Length: 0\r\n\r\n")
+            await go.wait()
+        else:
+            ready.set()
+            await answer.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine")
+            await reader.read()
+
+    device = Device(handler=handler)
+    async with running(device) as front:
+        front.access.add_session("tok2", user="u2", session_id="s2")
+        balancer = await front.connect()
+        assert (await balancer.ask(front.head(target="/ntlm"))).status == 401
+        balancer.send(front.head(target="/slow", token="tok2"))
+        await ready.wait()
+        visit = next(one for one in front.web.visits if one.token == "tok")
+        go.set()
+        await until(lambda: not visit.pool.idle)
+        answer.set()
+        assert (await balancer.read()).body == b"mine"
+
+
+async def test_a_lost_sign_in_by_connection_ends_the_browsers_connection() -> None:
+    """The next step on another stream would count as a wrong password at the device."""
+    gone = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await device.head(reader)
+        writer.write(b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM dG9rZW4=\r\nContent-Length: 0\r\n\r\n")
+        await gone.wait()
+
+    device = Device(handler=handler)
+    async with running(device) as front:
+        raw = await front.connect()
+        assert (await raw.ask(front.head(target="/ntlm"))).status == 401
+        gone.set()
+        assert await raw.end() == b""
