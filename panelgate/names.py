@@ -1,7 +1,8 @@
 """Slugs, host labels, and which origin a Host header names.
 
 A service's origin is one DNS label under the apps domain: ``{service}--{device}--{account}``. Where there is no
-wildcard name and certificate it is a port of its own on the portal's host instead.
+wildcard name and certificate it is a port of its own on the portal's host instead, or, as the last resort, a path
+below one host that all services share.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _HASHED = re.compile(r"h[0-9a-f]{8}")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PORT = re.compile(r"[1-9][0-9]{3,4}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_THREE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:--[a-z0-9]+(?:-[a-z0-9]+)*){2}")
 
 
 def slug_ok(text: str) -> bool:
@@ -64,11 +66,17 @@ def host_label(service: str, device: str, account: str) -> str:
     return f"{service[:SERVICE_IN_LONG_LABEL].rstrip('-')}-{_hash8(service)}--{_hash8(device)}--{_hash8(account)}"
 
 
+def label_ok(text: str) -> bool:
+    """Whether `text` has the form of a service's host label: three slugs. No path of a device's looks like it."""
+    return len(text) <= LABEL_LIMIT and _THREE.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Sites:
     """The addresses of one installation: the portal, and the apps domain that services live under.
 
     `host` is the portal's name, "" for portal.<domain>. With `ports` services have no names but ports on that host.
+    With `apps`, a host name, all services share that host, each below a path that is its label.
     """
 
     domain: str = "localhost"
@@ -76,6 +84,7 @@ class Sites:
     port: int = 8080
     host: str = ""
     ports: KnownPorts | None = field(default=None, compare=False)
+    apps: str = ""
 
     @property
     def _port_suffix(self) -> str:
@@ -104,9 +113,16 @@ class Sites:
     @property
     def apps_wildcard(self) -> str:
         """All service origins as a content policy's host source."""
+        if self.apps:
+            return f"{self.scheme}://{self.apps_host}"
         if self.ports is not None:
             return f"{self.scheme}://{self.portal_name}:*"
         return f"{self.scheme}://*.{self.apps_suffix}{self._port_suffix}"
+
+    @property
+    def apps_host(self) -> str:
+        """The Host header of all services, where they share a host; else nothing."""
+        return f"{self.apps}{self._port_suffix}" if self.apps else ""
 
     @property
     def cookie_stem(self) -> str:
@@ -133,6 +149,8 @@ class Sites:
 
     def service_host(self, label: str) -> str:
         """The Host header of a service's origin; Unavailable("no_port") when it has no port that is known here."""
+        if self.apps:
+            return self.apps_host
         if self.ports is None:
             return f"{label}.{self.apps_suffix}{self._port_suffix}"
         port = self.ports.port_of(label)
@@ -147,6 +165,14 @@ class Sites:
     def service_origin(self, label: str) -> str:
         """A service's origin as a browser writes it."""
         return f"{self.scheme}://{self.service_host(label)}"
+
+    def service_root(self, label: str) -> str:
+        """The path that a service stands below: nothing where it has an origin of its own."""
+        return f"/{label}" if self.apps else ""
+
+    def service_base(self, label: str) -> str:
+        """What comes before a device's own path in addresses: the service's origin, and its root."""
+        return f"{self.service_origin(label)}{self.service_root(label)}"
 
     def word_of(self, label: str) -> str:
         """What names a service's origin in addresses of the portal: its label, or its port.
@@ -172,6 +198,8 @@ class Sites:
 
     def label_of(self, host: str) -> str | None:
         """The label that a Host header names, or None: other domain, other port, trailing dot, odd characters."""
+        if self.apps:
+            return None  # the path decides
         if self.ports is not None:
             port = self.port_named(host)
             return self.ports.label_at(port) if port is not None else None
@@ -184,6 +212,8 @@ class Sites:
 
     def is_service(self, host: str) -> bool:
         """Whether a Host header is one that services have."""
+        if self.apps:
+            return host.lower() == self.apps_host
         return (self.label_of(host) if self.ports is None else self.port_named(host)) is not None
 
     def is_portal(self, host: str) -> bool:

@@ -25,10 +25,11 @@ class _Common(BaseSettings):
 class _Origins(_Common):
     """What access servers and web proxies must agree on, so the variables have one name for both."""
 
-    origins: Literal["names", "ports"] = Field(
+    origins: Literal["names", "ports", "paths"] = Field(
         "names", validation_alias="PANELGATE_ORIGINS",
         description="How services get an origin of their own: a name below the apps domain, or a port of the "
-        "portal's host where there is no wildcard name (operate.md).",
+        "portal's host where there is no wildcard name. With paths all panels share one origin, unprotected from each "
+        "other (operate.md).",
     )  # fmt: skip
     origin_ports: str = Field(
         "20000-20999", validation_alias="PANELGATE_ORIGIN_PORTS",
@@ -89,6 +90,9 @@ class WebproxySettings(_Origins):
     port: int = Field(8080, description="Port to listen on.")
     domain: str = Field("localhost", description="Domain of the installation: portal.<domain> and *.apps.<domain>.")
     public_host: str = Field("", description="Name of the portal; empty: portal.<domain>.")
+    apps_host: str = Field(
+        "", description="With paths as origins: the name of the host that all panels share; empty: apps.<domain>."
+    )
     public_scheme: Literal["http", "https"] = Field(
         "http", description="Scheme that browsers use; https unless on localhost."
     )
@@ -116,4 +120,5 @@ class WebproxySettings(_Origins):
         ports = self.service_ports
         known = KnownPorts(ports) if ports is not None else None
         port = self.public_port or self.port
-        return Sites(self.domain, self.public_scheme, port, self.public_host.lower(), known)
+        apps = (self.apps_host or f"apps.{self.domain}").lower() if self.origins == "paths" else ""
+        return Sites(self.domain, self.public_scheme, port, self.public_host.lower(), known, apps)

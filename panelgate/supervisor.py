@@ -239,8 +239,8 @@ _PORT = click.IntRange(1, 65535)
     envvar=["ORIGINS", "PANELGATE_ORIGINS"],
     default="names",
     show_default=True,
-    type=click.Choice(["names", "ports"]),
-    help="Services have names of their own, or ports.",
+    type=click.Choice(["names", "ports", "paths"]),
+    help="Services have names of their own, or ports; or they share one address, unprotected from each other.",
 )
 def run(port: int, access_port: int, relay_port: int, data: Path, demo: bool, origins: str) -> None:
     """Run everything on this machine: access server, relay, web proxy, and a demonstration machine with its agent."""

@@ -30,6 +30,12 @@ STOP_SECONDS = 5  # for answers under way when the process ends
 KEEP_ALIVE_SECONDS = 75  # as webproxy.forward.protocol.IDLE_SECONDS, for the portal's side of the listener
 BACKLOG = 2048  # connections the kernel holds while we are busy
 
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+SHARED = (
+    "All panels share one address: a hostile panel's page can act on the others. Use names or ports instead: "
+    "set PANELGATE_ORIGINS."
+)
+
 log = get_logger(__name__)
 
 
@@ -112,8 +118,11 @@ def check(settings: WebproxySettings, *, behind_proxy: bool) -> None:
 
 def _check_names(sites: Sites, settings: WebproxySettings) -> None:
     """Whether portal and services can be told apart."""
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", sites.portal_name):
+    if not NAME.fullmatch(sites.portal_name):
         raise BadInput("bad_host", "PANELGATE_WEBPROXY_PUBLIC_HOST is a name, without scheme and port")
+    if sites.apps:
+        _check_apps(sites)
+        return
     if sites.ports is None:
         if sites.portal_name.endswith(f".{sites.apps_suffix}"):
             raise BadInput("bad_host", f"the portal's name can't be below {sites.apps_suffix}, where services are")
@@ -123,6 +132,18 @@ def _check_names(sites: Sites, settings: WebproxySettings) -> None:
             raise BadInput(
                 "bad_origin_ports", f"port {port} is the portal's: keep it out of PANELGATE_ORIGIN_PORTS"
             )  # fmt: skip
+
+
+def _check_apps(sites: Sites) -> None:
+    """Whether the panels' shared host is another one than the portal's, so that no panel's page is the portal's."""
+    if not NAME.fullmatch(sites.apps):
+        raise BadInput("bad_apps_host", "PANELGATE_WEBPROXY_APPS_HOST is a name, without scheme and port")
+    if sites.apps == sites.portal_name:
+        raise BadInput(
+            "bad_apps_host",
+            f"with PANELGATE_ORIGINS=paths the panels need a host name of their own: {sites.apps} is the portal's. "
+            "Give them another name of this server in PANELGATE_WEBPROXY_APPS_HOST (another port is not enough)",
+        )
 
 
 class _Server(uvicorn.Server):
@@ -176,6 +197,8 @@ def make_server(settings: WebproxySettings, *, behind_proxy: bool = False) -> uv
     context = None
     if settings.certificate is not None and settings.key is not None:
         context = tls.make_context(settings.certificate, settings.key)
+    if sites.apps:
+        log.warning("panels share one address", warning=SHARED, apps_host=sites.apps_host)
     log.info("web proxy starts", portal=sites.portal_origin, host=settings.host, port=settings.port)
     return _Server(listener(settings, make_web, sites, context), settings, sites, context)
 

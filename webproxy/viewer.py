@@ -59,10 +59,11 @@ def ends(target: str) -> dict[str, dict[str, str]]:
     }
 
 
-def page(session: ServiceSession, portal: str = "") -> tuple[list[tuple[bytes, bytes]], bytes]:
+def page(session: ServiceSession, portal: str = "", root: str = "") -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Return headers and HTML of the viewer for `session`.
 
-    `portal` is the portal's origin; with it the page offers the way back to the machine.
+    `portal` is the portal's origin; with it the page offers the way back to the machine. `root` is the path that the
+    service stands below, where services share one host.
     """
     service, device, account = session.service, session.device, session.account
     host, port = str(service["host"]), service["port"]
@@ -71,8 +72,8 @@ def page(session: ServiceSession, portal: str = "") -> tuple[list[tuple[bytes, b
         "machine": device["name"],
         "service": service["name"],
         "watch": session.permission != "operate",
-        "socket": SOCKET,
-        "status": STATUS,
+        "socket": root + SOCKET,
+        "status": root + STATUS,
         "portal": portal,
         "ends": ends(target),
     }

@@ -53,7 +53,9 @@ class Installation:
         return f"https://{self.hosts[0] if self.hosts else '127.0.0.1'}:{self.access_port}"
 
     def service_origin(self, label: str) -> str:
-        """A service's origin."""
+        """A service's origin, with the path that it stands below where services share one host."""
+        if self.origins == "paths":
+            return f"http://apps.localhost:{self.port}/{label}"
         return f"http://{label}.apps.localhost:{self.port}"
 
     def start(self) -> None:

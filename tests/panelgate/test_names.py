@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panelgate.errors import Unavailable
-from panelgate.names import LABEL_LIMIT, Sites, account_ok, host_label, slug_ok, slugify
+from panelgate.names import LABEL_LIMIT, Sites, account_ok, host_label, label_ok, slug_ok, slugify
 from panelgate.ports import KnownPorts, PortRange
 
 SLUGS = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).filter(slug_ok)
@@ -140,3 +140,36 @@ def test_the_word_that_the_portal_is_told() -> None:
 
 def test_the_portal_may_have_a_name_of_its_own() -> None:
     assert Sites("x", "https", 443, "gate.example").portal_origin == "https://gate.example"
+
+
+def shared() -> Sites:
+    return Sites("gate.example", "https", 443, apps="panels.gate.example")
+
+
+def test_addresses_where_services_share_one_host() -> None:
+    sites, label = shared(), "hmi--m1--acme"
+    assert sites.service_origin(label) == "https://panels.gate.example" == sites.apps_wildcard
+    assert sites.service_base(label) == "https://panels.gate.example/hmi--m1--acme"
+    assert Sites().service_base(label) == Sites().service_origin(label)
+    assert Sites(port=8090, apps="apps.localhost").service_base(label) == "http://apps.localhost:8090/hmi--m1--acme"
+    assert sites.is_service("PANELS.gate.example")
+    for host in (
+        "gate.example",
+        "panels.gate.example:444",
+        "panels.gate.example.",
+        "hmi--m1--acme.panels.gate.example",
+    ):
+        assert not sites.is_service(host)
+    assert sites.label_of("panels.gate.example") is None
+    assert (sites.word_of(label), sites.word_ok(label), sites.has_origin(label)) == (label, True, True)
+    assert sites.cookie_stem == "__Host-"
+    assert (Sites().apps_host, Sites().is_service("")) == ("", False)
+
+
+@pytest.mark.parametrize(("text", "is_label"), [
+    ("hmi--m1--acme", True), ("a-b--c-d--e-f", True), (host_label("s" * 32, "d" * 32, "a" * 32), True), ("api", False),
+    ("a--b", False), ("a--b--c--d", False), ("A--b--c", False), ("a---b--c", False), ("a--b--c/", False), ("", False),
+    ("a--b--" + "c" * 60, False), ("a--b--c\n", False),
+])  # fmt: skip
+def test_what_has_the_form_of_a_label(text: str, is_label: bool) -> None:
+    assert label_ok(text) is is_label

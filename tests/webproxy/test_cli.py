@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from panelgate.errors import BadInput
 from panelgate.pki import Authority, Role
@@ -36,6 +37,14 @@ REAL = {"domain": "example.com", "public_scheme": "https"}
     ({"origins": "ports", "origin_ports": "20000"}, False, "bad_origin_ports"),
     ({"origins": "ports", "public_host": "localhost"}, False, None),
     (REAL | FILES | {"origins": "ports", "public_host": "gate.example.com"}, False, None),
+    ({"origins": "paths"}, False, None),
+    ({"origins": "paths", "apps_host": "panels.localhost"}, False, None),
+    ({"origins": "paths", "apps_host": "Portal.localhost"}, False, "bad_apps_host"),
+    ({"origins": "paths", "apps_host": "apps.localhost:8081"}, False, "bad_apps_host"),
+    ({"origins": "paths", "public_host": "apps.localhost"}, False, "bad_apps_host"),
+    ({"apps_host": "portal.localhost"}, False, None),
+    (REAL | FILES | {"origins": "paths"}, False, None),
+    (REAL | FILES | {"origins": "paths", "apps_host": "portal.example.com"}, False, "bad_apps_host"),
     (REAL | FILES | {"public_host": "portal.apps.example.com"}, False, "bad_host"),
     (REAL | FILES | {"public_host": "https://gate.example.com"}, False, "bad_host"),
 ])  # fmt: skip
@@ -85,6 +94,14 @@ async def test_where_services_have_ports_all_of_them_listen(tmp_path: Path) -> N
     writer.close()
     server.should_exit = True
     await running
+
+
+def test_panels_that_share_one_address_are_warned_of(tmp_path: Path) -> None:
+    Authority.create().new_identity(Role.WEBPROXY, "w1").save(identity_directory(tmp_path))
+    for origins, lines in (("paths", ["panels share one address"]), ("names", [])):
+        with capture_logs() as logs:
+            make_server(WebproxySettings(data=tmp_path, origins=origins))
+        assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == lines
 
 
 def test_the_commands_exist() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from webproxy.forward.rewrite import Replacer
 
@@ -60,20 +60,35 @@ def _zlib_head(data: bytes) -> bool:
     return len(data) > 1 and data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
 
 
-def filter_of(addresses: Addresses, head: ResponseHead) -> BodyFilter:
-    """The filter for this response's body, once `is_text` and `coding_of` said that there is one."""
-    return BodyFilter(addresses, coding_of(head) or 0)
+def filter_of(addresses: Addresses | None, head: ResponseHead, *more: Rewriter) -> BodyFilter:
+    """The filter for this response's body, once `is_text` and `coding_of` said that there is one.
+
+    It replaces `addresses`, and does what `more` do before that.
+    """
+    return BodyFilter(addresses, coding_of(head) or 0, *more)
+
+
+class Rewriter(Protocol):
+    """Changes a text in a stream."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes, give what is decided."""
+        ...
+
+    def finish(self) -> bytes:
+        """The text is complete: the rest."""
+        ...
 
 
 class BodyFilter:
     """One body. `feed` takes bytes, `take` gives what may go out next; `done` once everything was given."""
 
     __slots__ = (
-        "_bits", "_first", "_inflater", "_last", "_members", "_pending", "_replacer", "_started", "_undecided", "done",
+        "_bits", "_first", "_inflater", "_last", "_members", "_pending", "_rewriters", "_started", "_undecided", "done",
     )  # fmt: skip
 
-    def __init__(self, addresses: Addresses, bits: int) -> None:
-        self._replacer: Replacer | None = Replacer(addresses)
+    def __init__(self, addresses: Addresses | None, bits: int, *more: Rewriter) -> None:
+        self._rewriters: tuple[Rewriter, ...] = (*more, Replacer(addresses)) if addresses is not None else more
         self._bits = bits
         self._inflater = zlib.decompressobj(bits) if bits else None
         self._pending: deque[bytes] = deque()  # as bounded as the stream's window, since reading pauses with writing
@@ -112,14 +127,19 @@ class BodyFilter:
         self.done = True
         if self._inflater is not None and self._started and not self._inflater.eof:
             raise BadBody("its compressed text breaks off")
-        return self._replacer.finish() if self._replacer is not None else b""
+        rest = b""
+        for rewriter in self._rewriters:
+            rest = (rewriter.feed(rest) if rest else b"") + rewriter.finish()
+        return rest
 
     def _through(self, piece: bytes) -> bytes:
         if not self._started:
             self._started = True
             if piece.startswith(_WIDE_MARKS):
-                self._replacer = None  # UTF-16, whatever the head says
-        return self._replacer.feed(piece) if self._replacer is not None else piece
+                self._rewriters = ()  # UTF-16, whatever the head says
+        for rewriter in self._rewriters:
+            piece = rewriter.feed(piece) if piece else b""
+        return piece
 
     def _unpacked(self, data: bytes) -> bytes:
         if self._undecided:

@@ -39,7 +39,7 @@ def find(front: FrontProtocol, head: RequestHead, visit: Visit) -> Visit | None:
     if head.method in SAFE_METHODS and not head.is_websocket:
         if head.is_navigation:
             try:
-                origin = front.web.sites.service_origin(found.session.service["label"]).encode()
+                origin = front.web.sites.service_base(found.session.service["label"]).encode()
             except Unavailable as error:
                 front.show(problems.of_error(error), head, found)
                 return None

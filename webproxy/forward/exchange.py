@@ -13,6 +13,7 @@ from webproxy.forward import aside, problems
 from webproxy.forward.bodies import BadBody, BodyFilter, filter_of
 from webproxy.forward.credentials import shown
 from webproxy.forward.headers import request_bytes, response_lines
+from webproxy.forward.markup import rewriters
 from webproxy.forward.problems import Problem
 from webproxy.forward.redirects import RedirectRefused
 from webproxy.forward.request import SAFE_METHODS, RequestHead
@@ -331,7 +332,7 @@ class Exchange:
         visit, prepared, framing, length = self.visit, head.prepared, head.framing, head.length
         rules, seen = visit.rules, head if visit.sign_in is None else shown(head)
         try:
-            if rules.rewrite and visit.rewrites(head):
+            if rules.touches and visit.rewrites(head):
                 prepared = (rules, b"".join(response_lines(rules, seen, visit.cookie_names, rewritten=True)))
                 framing, length, body = self._rewrite(head, body, done=done)
                 done = self._filter is None
@@ -374,7 +375,9 @@ class Exchange:
         """Let the body pass through a filter: framing, length, and what can be sent at once. BadBody as it says."""
         if head.framing == NONE:
             return NONE, -1, data
-        body = filter_of(self.visit.rules.addresses, head)
+        rules = self.visit.rules
+        more = rewriters(rules.outer, head, self.head) if rules.root else ()
+        body = filter_of(rules.addresses if rules.rewrite else None, head, *more)
         first = body.begin(data, last=done)
         self._filter = None if body.done else body
         return CHUNKED, -1, first

@@ -114,17 +114,23 @@ def forget_session(jar: Jar = NAMES) -> bytes:
 
 
 def signed_in_lines(
-    callback: Callback, word: str, token: str, user_id: str, cookies: list[bytes], jar: Jar = NAMES
+    callback: Callback,
+    word: str,
+    token: str,
+    user_id: str,
+    cookies: list[bytes],
+    jar: Jar = NAMES,
+    prefix: bytes = b"",
 ) -> bytes:
     """The header lines that end a hand-off: session cookie, landing cookie, nonce gone, the way back.
 
     When another user was signed in on this origin before, or another service had its port, the browser forgets what
-    it kept of them first.
+    it kept of them first. `prefix` is what stands before the way back, where services share one host.
     """
     user = hashlib.sha256(f"{jar.owner}{user_id}".encode()).hexdigest()[:16].encode()
     before = own_cookie(cookies, jar.user)
     lines = [
-        b"Location: " + callback.path,
+        b"Location: " + prefix + callback.path,
         b"Set-Cookie: " + jar.session + b"=" + token.encode("ascii") + _FLAGS,
         b"Set-Cookie: %b%b=; Max-Age=0%b" % (jar.nonce, callback.state.encode(), _FLAGS),
         b"Set-Cookie: %b=%b; Max-Age=31536000%b" % (jar.user, user, _FLAGS),

@@ -7,11 +7,14 @@ origin touch another's cookies. No I/O.
 
 from __future__ import annotations
 
+import re
+
 from panelgate.response import ResponseHead
 from webproxy.forward.etags import mark_tag, unmark_tags
 from webproxy.forward.jar import NAMES, Jar, to_browser
 from webproxy.forward.redirects import RedirectRefused, location, refresh
 from webproxy.forward.request import RequestHead
+from webproxy.forward.rooted import field
 from webproxy.forward.rules import Rules, private, referrer
 
 OUR_PREFIX = b"__host-pg"  # every cookie of ours starts so, in lower case
@@ -129,12 +132,12 @@ def request_bytes(
     target, lines = head.target, head.lines
     if rules.prefix:
         target = target_for(rules, target)
-    if rules.rewrite:
+    if rules.touches:
         lines = rewritable(rules, lines)
     parts = [head.method, b" ", target, rules.request_fixed, *lines]
     if cookie:
         parts.append(cookie)
-    if head.origin is not None and head.origin == rules.public:
+    if head.origin is not None and head.origin == rules.origin:
         parts.append(b"Origin: " + rules.upstream_origin + b"\r\n")
     if head.referer is not None:
         parts.append(b"Referer: " + referer_for(rules, head.referer) + b"\r\n")
@@ -174,7 +177,7 @@ def rewritable(rules: Rules, lines: list[bytes]) -> list[bytes]:
             fresh = not tags
             if tags:
                 kept.append(b"If-None-Match: " + tags + b"\r\n")
-        elif name != b"Sec-WebSocket-Extensions":
+        elif name != b"Sec-WebSocket-Extensions" or not rules.rewrite:
             kept.append(line)
     if fresh:
         # The browser's copy holds addresses of another time; by its date alone it would be called good.
@@ -184,7 +187,7 @@ def rewritable(rules: Rules, lines: list[bytes]) -> list[bytes]:
 
 # ---- response
 
-_PASS, _DROP, _COOKIE, _LOCATION, _REFRESH, _ADDRESSES, _REFERRER, _CACHE, _POLICY, _WORKER = range(10)
+_PASS, _DROP, _COOKIE, _LOCATION, _REFRESH, _ADDRESSES, _REFERRER, _CACHE, _POLICY, _WORKER, _CSP, _AUTH = range(12)
 DROPPED = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"proxy-authentication-info", b"te",
     b"trailer", b"transfer-encoding", b"upgrade", b"content-length", b"clear-site-data", b"strict-transport-security",
@@ -206,9 +209,9 @@ _SHARED = (b"public", b"private")
 _SPECIAL = {
     b"set-cookie": _COOKIE, b"set-cookie2": _DROP, b"location": _LOCATION, b"content-location": _ADDRESSES,
     b"refresh": _REFRESH, b"link": _ADDRESSES, b"sourcemap": _ADDRESSES, b"x-sourcemap": _ADDRESSES,
-    b"speculation-rules": _ADDRESSES, b"content-security-policy": _POLICY, b"permissions-policy": _POLICY,
-    b"content-security-policy-report-only": _POLICY, b"referrer-policy": _REFERRER, b"cache-control": _CACHE,
-    b"service-worker-allowed": _WORKER,
+    b"speculation-rules": _ADDRESSES, b"content-security-policy": _CSP, b"permissions-policy": _POLICY,
+    b"content-security-policy-report-only": _CSP, b"referrer-policy": _REFERRER, b"cache-control": _CACHE,
+    b"service-worker-allowed": _WORKER, b"www-authenticate": _AUTH,
 }  # fmt: skip
 # What counts or hashes the bytes of a body, and so is wrong once they were rewritten.
 _OF_BYTES = frozenset({
@@ -248,13 +251,14 @@ def response_lines(rules: Rules, head: ResponseHead, names: set[bytes], *, rewri
         if kind == _PASS:
             if named and key in [token.strip() for token in named.split(b",")]:
                 continue
-            if rules.rewrite and key in _OF_BYTES:
+            if rules.touches and key in _OF_BYTES:
                 lines += of_bytes(rules, head, key, name, value, rewritten=rewritten)
                 continue
             lines.append(name + b": " + value + b"\r\n")
         elif kind == _REFERRER:
             has_referrer = True
-            lines.append(b"Referrer-Policy: " + referrer(value) + b"\r\n")
+            # Where services share one host, the path tells whose page asks.
+            lines.append(b"Referrer-Policy: " + (b"same-origin" if rules.root else referrer(value)) + b"\r\n")
         elif kind == _CACHE:
             has_cache = True
             lines.append(b"Cache-Control: " + private(value) + b"\r\n")
@@ -274,8 +278,9 @@ def _special(rules: Rules, head: ResponseHead, kind: int, value: bytes, names: s
     """The value of a header that may name addresses or set cookies; None when it doesn't pass."""
     if kind == _COOKIE:
         return set_cookie(
-            value, secure=rules.secure, names=names, prefix=rules.prefix, rename=rules.foreign_cookies, own=rules.jar
-        )
+            value, secure=rules.secure, names=names, prefix=rules.prefix, rename=rules.foreign_cookies, own=rules.jar,
+            root=rules.root,
+        )  # fmt: skip
     if kind == _LOCATION:
         try:
             return location(rules, value)
@@ -285,16 +290,30 @@ def _special(rules: Rules, head: ResponseHead, kind: int, value: bytes, names: s
             return None  # only a redirect leads anywhere
     if kind == _REFRESH:
         return refresh(rules, value)
-    if kind == _POLICY:
-        return rules.addresses.replace_origins(value)
+    if kind in (_POLICY, _CSP):
+        # Below a root a page gets a script of ours, which its own policy would forbid.
+        return None if kind == _CSP and rules.root else rules.addresses.replace_origins(value)
+    if kind == _AUTH:
+        return realm(rules, value)
     if kind == _WORKER:
         return worker_scope(rules, value)
-    return None if rules.prefix else rules.addresses.replace(value)
+    if rules.prefix:
+        return None
+    value = rules.addresses.replace(value)
+    return field(rules.root, value) if rules.root else value
+
+
+_REALM = re.compile(rb'(\bBasic[ \t]+(?:charset="?[\w-]*"?[ \t]*,[ \t]*)?realm[ \t]*=[ \t]*"?)', re.IGNORECASE)
+
+
+def realm(rules: Rules, value: bytes) -> bytes:
+    """A challenge that no browser answers with the password of another service at the same host."""
+    return _REALM.sub(lambda found: found[1] + rules.root[1:] + b".", value) if rules.root else value
 
 
 def worker_scope(rules: Rules, value: bytes) -> bytes | None:
     """A Service-Worker-Allowed within this origin, where the service may install workers at all."""
-    if not rules.options.service_workers or rules.prefix:
+    if not rules.options.service_workers or rules.prefix or rules.root:
         return None
     path = rules.addresses.replace(value).removeprefix(rules.public)
     return path if path[:1] == b"/" and path[1:2] not in (b"/", b"\\") else None
@@ -314,14 +333,21 @@ def of_bytes(
 
 
 def set_cookie(
-    value: bytes, *, secure: bool, names: set[bytes], prefix: bytes = b"", rename: bytes = b"", own: bytes = b""
+    value: bytes,
+    *,
+    secure: bool,
+    names: set[bytes],
+    prefix: bytes = b"",
+    rename: bytes = b"",
+    own: bytes = b"",
+    root: bytes = b"",
 ) -> bytes | None:
     """A device's cookie, tied to its own origin; None when it would be one of ours.
 
     Domain goes always, so that cookies of one service never reach another; with `secure` the cookie gets Secure.
     Companions stand below `prefix`. On the same host they share cookies with the page, as all ports of a host do; the
     cookies of one on another host are put below its prefix under names that begin with `rename`. `own` is what the
-    origin's jar puts before all names.
+    origin's jar puts before all names; `root` is what its service stands below, where services share one host.
     """
     pair, *attributes = [part.strip(b" \t") for part in value.split(b";")]
     if pair.lstrip(b"= \t").lower().startswith(OUR_PREFIX):
@@ -329,7 +355,7 @@ def set_cookie(
     if pair.lstrip(b"= \t").startswith(COMPANION_COOKIE):  # without a name, its value would be sent back as one
         return None
     kept = [to_browser(own, rename + pair)]
-    path = b"/"
+    path = b"/" if prefix else b""
     has_secure = any(part.lower() == b"secure" for part in attributes)
     for part in attributes:
         key, _, setting = part.lower().partition(b"=")
@@ -338,13 +364,16 @@ def set_cookie(
             continue
         if key == b"samesite" and setting.strip() == b"none" and not has_secure and not secure:
             continue
-        if prefix and key == b"path":
+        if (prefix or root) and key == b"path":
             path = part.partition(b"=")[2].strip() or b"/"
             continue
         kept.append(part)
     if prefix and (rename or path != b"/"):
         path = prefix + path.rstrip(b"/") if path[:1] == b"/" else prefix
-    if prefix:
+    if root and path:
+        # What is bound to the host must name the path "/"; such a name says whose it is, too.
+        path = b"/" if pair[:7].lower() == b"__host-" else root + path if path[:1] == b"/" else b""
+    if path:
         kept.append(b"Path=" + path)
     if (secure or own) and not has_secure:
         kept.append(b"Secure")

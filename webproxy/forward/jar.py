@@ -6,6 +6,8 @@ it demands, lets none read it. Otherwise a page of one machine could read and pl
 ``__Host-Http-``, which to older browsers is ``__Host-``. A device's cookie `session` becomes
 `__Http-p20001-1f3a~session` on its way to the browser, and `session` again on its way back; whatever has no such name
 is another machine's, or a script's, and goes to no device. The hash is the service's: a port's next owner gets none.
+
+Where services share one host below paths of their own, a longer hash of the service's label takes the port's place.
 """
 
 from __future__ import annotations
@@ -37,6 +39,18 @@ class Jar:
         return cls(
             b"__Host-Http-pg-" + number, b"__Host-Http-pgn-" + number + b"-", b"__Host-Http-pgl-" + number,
             b"__Host-Http-pgu-" + number, b"p%b-%b~" % (number, mark), label,
+        )  # fmt: skip
+
+    @classmethod
+    def below(cls, label: str) -> Jar:
+        """The names at the host that all services share, for the one with the host label `label`.
+
+        64 bits of hash: nobody finds a second label with the same ones, to read the cookies of the first.
+        """
+        mark = hashlib.sha256(label.encode()).hexdigest()[:16].encode()
+        return cls(
+            b"__Host-Http-pg-" + mark, b"__Host-Http-pgn-" + mark + b"-", b"__Host-Http-pgl-" + mark,
+            b"__Host-Http-pgu-" + mark, mark + b"~", label,
         )  # fmt: skip
 
     def split(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -2,6 +2,9 @@
 
 Where services have ports, the access server says whose a port is. Every port of the range is a place, so that nobody
 learns by trying which of them is a machine's: a stranger is sent to sign in at each alike.
+
+Where all services share one host, `webproxy.forward.paths` puts the label that it took off a request's target behind
+the Host, with a slash; the host alone is no place.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any, Protocol
 from panelgate.clock import Clock
 from panelgate.errors import PanelgateError
 from panelgate.log import get_logger
-from panelgate.names import Sites
+from panelgate.names import Sites, label_ok
 from panelgate.tasks import spawn
 from webproxy.forward.jar import NAMES, Jar
 
@@ -48,6 +51,8 @@ class Place:
 
 def jar_of(sites: Sites, label: str) -> Jar:
     """The names of the cookies at a service's origin."""
+    if sites.apps:
+        return Jar.below(label)
     port = sites.ports.port_of(label) if sites.ports is not None else None
     return NAMES if port is None else Jar.at(port, label)
 
@@ -90,6 +95,12 @@ class Places:
         sites = self._sites
         if sites.is_portal(text):
             return Place("", sites.portal_origin.encode(), is_portal=True)
+        if sites.apps:
+            name, _, label = text.partition("/")
+            if not sites.is_service(name) or not label_ok(label):
+                return None
+            origin = sites.service_origin(label).encode()
+            return Place(label, origin, is_portal=False, word=label, jar=Jar.below(label))
         port = sites.port_named(text)
         if port is not None:
             label = self._label_at(port)

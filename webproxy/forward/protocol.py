@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from panelgate.log import get_logger
 from panelgate.tasks import spawn
-from webproxy.forward import problems, request, secure
+from webproxy.forward import paths, problems, request, secure
 from webproxy.forward.problems import Problem
 from webproxy.forward.request import COOKIES_LIMIT, HEAD_LIMIT, RequestHead, RequestRefused
 from webproxy.forward.route import ServicePath
@@ -41,7 +41,8 @@ WRITE_HIGH = 256 * 1024  # bytes towards the browser before the device is held
 
 _UPLOAD, _QUEUE = 1, 2  # reasons to stop reading
 _REASONS = {
-    200: b"OK", 303: b"See Other", 304: b"Not Modified", 308: b"Permanent Redirect", 400: b"Bad Request",
+    200: b"OK", 303: b"See Other", 304: b"Not Modified", 307: b"Temporary Redirect", 308: b"Permanent Redirect",
+    400: b"Bad Request",
     401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed", 411: b"Length Required",
     421: b"Misdirected Request", 431: b"Request Header Fields Too Large", 500: b"Internal Server Error",
     501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
@@ -95,6 +96,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._upgrading = False
         self._heard_at: int | None = None  # which port's service may be asked for here; None for every one
         self._asks = False  # whether it may be unknown whose port was dialled
+        self._shared = b""  # the host that all services share, where they do
 
     # ---- transport
 
@@ -106,6 +108,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._line = secure.line_of(self.web.sites, self.web.clients, self.client, tls=tls)
         self._heard_at = self.web.places.heard_at(transport.get_extra_info("sockname")[1])
         self._asks = self.web.sites.ports is not None and self._heard_at != 0
+        self._shared = self.web.sites.apps_host.encode()
         self._quiet_since = self.loop.time()
         self._timer = self.loop.call_later(IDLE_SECONDS, self._look)
 
@@ -249,7 +252,10 @@ class FrontProtocol(HttpToolsProtocol):
             else:
                 try:
                     head = request.read(method, self.url, version, self._raw)
-                    self._last, self._last_raw = head, self._raw
+                    if self._shared:
+                        paths.take_apart(head, self._shared)
+                    else:
+                        self._last, self._last_raw = head, self._raw
                 except RequestRefused as refused:
                     head = refused
         self._fed = 0
@@ -306,7 +312,7 @@ class FrontProtocol(HttpToolsProtocol):
             self._send_to_https(head, place)
             return
         if place.is_portal or head.target.startswith(b"/.pg/static/"):
-            self._to_portal(raw)
+            self.to_portal()
             return
         if head.upgrade and not head.is_websocket:
             self.closing_after = True  # the parser stops here and can't read what follows
@@ -339,12 +345,14 @@ class FrontProtocol(HttpToolsProtocol):
         self._next()
 
     def _unknown_host(self, head: RequestHead) -> None:
+        if self._shared and paths.serve(self, head, self._shared):
+            return
         bare = head.host.replace(b".:", b":") if b":" in head.host else head.host.rstrip(b".")
         place = self._place_of(bare) if bare != head.host else None
         if place is not None and head.method in request.SAFE_METHODS:
             # A trailing dot makes another origin of the same host: only one of them may exist.
             lines = own_headers("redirect", secure=self.web.sites.scheme == "https")
-            self.answer(308, lines + b"Location: " + place.origin + head.target + b"\r\n", head=head)
+            self.answer(308, lines + b"Location: " + place.origin + head.prefix + head.target + b"\r\n", head=head)
             return
         self.show(problems.UNKNOWN_HOST, head, None)
 
@@ -353,13 +361,14 @@ class FrontProtocol(HttpToolsProtocol):
         if head.is_navigation and head.method in request.SAFE_METHODS:
             self.closing_after = True
             lines = own_headers("redirect", secure=False)
-            self.answer(308, lines + b"Location: " + place.origin + head.target + b"\r\n", head=head)
+            self.answer(308, lines + b"Location: " + place.origin + head.prefix + head.target + b"\r\n", head=head)
             return
         self.show(problems.PLAIN, head, None)
 
-    def _to_portal(self, raw: list[tuple[bytes, bytes]]) -> None:
+    def to_portal(self) -> None:
         """uvicorn's usual way, with the events that were kept."""
-        target = self.url
+        head, raw = self._head, self._raw_now
+        target = head.target if head is not None else self.url
         self._portal = True
         super().on_message_begin()
         self.url = target
@@ -475,6 +484,7 @@ class FrontProtocol(HttpToolsProtocol):
             body = render_problem(
                 problem.kind, title=problem.title, happened=problem.happened, todo=problem.todo, reference=reference,
                 retry_seconds=problem.retry_seconds if head.method == b"GET" else None, facts=facts,
+                root=head.prefix.decode(),
             )  # fmt: skip
             lines = own_headers("notice", secure=secure) + b"Content-Type: text/html; charset=utf-8\r\n"
         else:

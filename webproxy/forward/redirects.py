@@ -53,8 +53,10 @@ def location(rules: Rules, value: bytes) -> bytes:
     if slashed.startswith("//"):
         slashed = f"{rules.scheme}:{slashed}"
     elif not lowered.startswith(("http:", "https:")):
-        # A path of a companion's is one below where it stands here.
-        return rules.prefix + value if slashed.startswith("/") and rules.prefix else value
+        # A path of a companion's is one below where it stands here; so is any, where services share one host.
+        if not slashed.startswith("/") or not rules.outer or (rules.root and value.startswith(rules.root + b"/")):
+            return value
+        return rules.outer + value
     scheme, _, rest = slashed.partition(":")
     # "http:///host" and "http:host/" name a host for a browser as well.
     slashed = f"{scheme.lower()}://{rest.lstrip('/')}"
@@ -74,6 +76,9 @@ def location(rules: Rules, value: bytes) -> bytes:
     # A device that is told the public name says it back, whatever it thinks the scheme is.
     public = rules.public_hosts.get(parts.netloc.rpartition("@")[2].lower())
     if public is not None:
+        root = rules.root.decode()
+        if root and tail.startswith(root + "/"):
+            tail = tail[len(root) :]  # a page of the device's told it where it is
         return (public + tail).encode("latin-1")
     if host in rules.addresses.hosts or is_private(host):
         raise RedirectRefused(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:200])

@@ -88,8 +88,8 @@ class RequestHead:
 
     __slots__ = (
         "accept", "asks", "authorization", "chunked", "connection", "cookies", "dest", "expect", "host",
-        "if_none_match", "length", "lines", "method", "mode", "origin", "prepared", "referer", "service_worker",
-        "site", "target", "upgrade", "version", "websocket_key",
+        "if_none_match", "length", "lines", "method", "mode", "origin", "prefix", "prepared", "referer",
+        "service_worker", "site", "target", "upgrade", "version", "websocket_key",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, version: str) -> None:
@@ -99,6 +99,7 @@ class RequestHead:
         self.lines: list[bytes] = []
         self.cookies: list[bytes] = []
         self.host = b""
+        self.prefix = b""  # what was taken off the target's front: "/label" where services share one host
         self.origin: bytes | None = None
         self.referer: bytes | None = None
         self.length: int | None = None

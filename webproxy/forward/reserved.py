@@ -84,7 +84,9 @@ async def _redeem(front: FrontProtocol, head: RequestHead, place: Place, callbac
     front.web.sessions.add(token, session)
     log.info("signed in on service", label=place.label, session_id=session.session_id)
     lines = own_headers("redirect", secure=_secure(front))
-    lines += handoff.signed_in_lines(callback, place.word, token, str(session.user["id"]), head.cookies, place.jar)
+    lines += handoff.signed_in_lines(
+        callback, place.word, token, str(session.user["id"]), head.cookies, place.jar, head.prefix
+    )
     front.answer(303, lines, head=head)
 
 
@@ -129,7 +131,7 @@ async def _status(front: FrontProtocol, head: RequestHead, place: Place) -> None
 def _reset(front: FrontProtocol, head: RequestHead, place: Place) -> None:
     """Delete everything that the browser keeps for this origin, cookies that siblings planted included."""
     lines = own_headers("redirect", secure=_secure(front)) + handoff.forget_session(place.jar)
-    lines += b'Clear-Site-Data: "cache", "cookies", "storage"\r\nLocation: %b/\r\n' % place.origin
+    lines += b'Clear-Site-Data: "cache", "cookies", "storage"\r\nLocation: %b%b/\r\n' % (place.origin, head.prefix)
     front.answer(303, lines, head=head)
 
 
@@ -150,4 +152,4 @@ async def _sign_out(front: FrontProtocol, head: RequestHead, place: Place) -> No
             front.show(problems.of_error(error), head, None, handoff.forget_session(place.jar))
             return
     lines = own_headers("redirect", secure=_secure(front)) + handoff.forget_session(place.jar)
-    front.answer(303, lines + b"Location: /.pg/signed-out\r\n", head=head)
+    front.answer(303, lines + b"Location: " + head.prefix + b"/.pg/signed-out\r\n", head=head)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from panelgate.errors import PanelgateError
 from panelgate.tasks import spawn
-from webproxy.forward import companion, handoff, problems, reserved, viewers
+from webproxy.forward import companion, handoff, paths, problems, reserved, viewers
 from webproxy.forward.exchange import Exchange
 from webproxy.forward.headers import CookieTrouble, cookie_line, session_token, split_cookies
 from webproxy.forward.policy import Verdict, judge
@@ -46,7 +46,7 @@ class ServicePath:
         if again and visit is not None and front.web.sessions.cached(visit.token, visit.label) is not None:
             self._hand_over(head, visit, None)
             return
-        verdict = judge(head, place.origin)
+        verdict = paths.judge(head, place.origin) if head.prefix else judge(head, place.origin)
         if verdict is Verdict.ASK and not handoff.expected(head, place.word, place.jar):
             # The portal asks the person, unless it was the portal's own link that led here.
             sign_in(front, head, place, ask=True)
@@ -130,7 +130,7 @@ class ServicePath:
         session = visit.session
         protocol = session.service["protocol"]
         if protocol in FORWARDED:
-            if head.service_worker and not visit.rules.options.service_workers:
+            if head.service_worker and (head.prefix or not visit.rules.options.service_workers):
                 front.show(problems.SERVICE_WORKER, head, visit)
                 return
             if session.permission != "operate" and (head.method not in SAFE_METHODS or head.is_websocket):

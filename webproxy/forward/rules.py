@@ -27,7 +27,10 @@ _SANDBOX = b"Content-Security-Policy: sandbox; frame-ancestors 'none'\r\n"
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules of one service for one user's visit. For a companion, `prefix` is the path it stands below."""
+    """Rules of one service for one user's visit. For a companion, `prefix` is the path it stands below.
+
+    Where services share one host, `root` is the path that the service stands below, and that its device never sees.
+    """
 
     public_origin: str
     scheme: str
@@ -40,15 +43,19 @@ class Rules:
     # Bytes made once.
     authority: bytes = b""
     upstream_origin: bytes = b""  # what Origin and Referer name
-    public: bytes = b""
+    public: bytes = b""  # the public origin, with the root
+    origin: bytes = b""  # without it: what browsers write in Origin
     request_fixed: bytes = b""
     response_fixed: bytes = b""
     replaced: frozenset[bytes] = frozenset()  # names of the device's headers that the options replace
     secure: bool = False
     rewrite: bool = False
+    touches: bool = False  # whether any bodies are changed: `rewrite`, or a root that goes into pages
     mark: bytes = b""  # of this set of addresses: entity tags of rewritten bodies carry it
     companions: Mapping[bytes, bytes] = field(default_factory=dict)  # path prefix to the origin that is there
     prefix: bytes = b""
+    root: bytes = b""
+    outer: bytes = b""  # what stands before the device's paths in the browser: root and prefix
     jar: bytes = b""  # put before the names of all cookies, where origins share a host
     foreign_cookies: bytes = b""  # put before the names of a companion's cookies when it is another host
 
@@ -56,19 +63,21 @@ class Rules:
     def of(
         cls, public_origin: str, scheme: str, host: str, port: int, siblings: Mapping[str, str] | None = None,
         options: ServiceOptions = DEFAULTS, companions: Mapping[str, str] | None = None, jar: Jar = NAMES,
+        root: str = "",
     ) -> Rules:  # fmt: skip
         """Rules of the service at `scheme`://`host`:`port` that browsers see at `public_origin`.
 
         `siblings` maps origins on the device's LAN to public origins, `companions` such origins to slugs.
-        `jar` names the cookies of this origin.
+        `jar` names the cookies of this origin. `root` is the path below it; public addresses of siblings have theirs.
         """
         host = host.lower()
         own = (scheme, host, port)
         authority, names = _names(own, options.host)
-        known: dict[Origin, str] = dict.fromkeys(names, public_origin)
+        base = public_origin + root
+        known: dict[Origin, str] = dict.fromkeys(names, base)
         for origin, public in (siblings or {}).items():
             slug = (companions or {}).get(origin)
-            where = public if slug is None else f"{public_origin}{COMPANIONS}{slug}"
+            where = public if slug is None else f"{base}{COMPANIONS}{slug}"
             sibling = parse_origin(origin)
             known.setdefault(sibling, where)
             if sibling[1] == host:
@@ -79,8 +88,11 @@ class Rules:
         secure = public_origin.startswith("https:")
         made = cls(
             public_origin, scheme, host, port, Addresses(known, scheme),
-            {origin.partition("//")[2]: origin for origin in (public_origin, *(siblings or {}).values())},
-            public=public_origin.encode(), secure=secure, jar=jar.prefix, rewrite=options.rewrite, companions=prefixes,
+            {public_origin.partition("//")[2]: base} if root
+            else {origin.partition("//")[2]: origin for origin in (public_origin, *(siblings or {}).values())},
+            public=base.encode(), origin=public_origin.encode(), secure=secure, jar=jar.prefix,
+            rewrite=options.rewrite, touches=options.rewrite or bool(root), companions=prefixes,
+            root=root.encode(), outer=root.encode(),
             mark=hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:8].encode(),
         )  # fmt: skip
         return _compiled(made, options, authority, authority, _FRAMES)
@@ -94,8 +106,9 @@ class Rules:
         authority, _ = _names((scheme, host, port), options.host)
         foreign = b"" if host == self.host else b"__pgc-%b~" % slug.encode()  # no slug has a "~"
         base = replace(
-            self, scheme=scheme, host=host, port=port, prefix=(COMPANIONS + slug).encode(), foreign_cookies=foreign
-        )
+            self, scheme=scheme, host=host, port=port, prefix=(COMPANIONS + slug).encode(), foreign_cookies=foreign,
+            outer=self.root + (COMPANIONS + slug).encode(),
+        )  # fmt: skip
         page = self.upstream_origin.decode().partition("//")[2]
         made = _compiled(base, options, authority, page, _SANDBOX)
         return replace(made, upstream_origin=self.upstream_origin)

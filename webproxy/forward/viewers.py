@@ -27,7 +27,7 @@ def serve_page(front: FrontProtocol, head: RequestHead, visit: Visit) -> None:
     if head.method not in (b"GET", b"HEAD") or head.path not in (b"/", visit.session.service["path"].encode()):
         front.show(problems.NOT_FOUND, head, visit)
         return
-    headers, body = viewer.page(visit.session, front.web.sites.portal_origin)
+    headers, body = viewer.page(visit.session, front.web.sites.portal_origin, head.prefix.decode())
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
     front.answer(200, lines, body, head=head)
 

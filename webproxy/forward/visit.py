@@ -13,6 +13,7 @@ from webproxy.connections import Connection, Connections
 from webproxy.forward.bodies import coding_of, is_text
 from webproxy.forward.cache import Caches
 from webproxy.forward.credentials import SignIn
+from webproxy.forward.markup import kind_of
 from webproxy.forward.places import jar_of
 from webproxy.forward.pool import Pool
 from webproxy.forward.rules import Rules
@@ -92,7 +93,7 @@ class Visit:
 
     def rewrites(self, head: ResponseHead) -> bool:
         """Whether addresses in this response's body are to be replaced."""
-        if not is_text(head):
+        if not (is_text(head) if self.rules.rewrite else kind_of(head)):
             return False
         if coding_of(head) is None:
             if not self.warned:
@@ -220,7 +221,7 @@ class Visits:
             sites.hear(row["label"], row.get("public_port"))
         origin = sites.service_origin(session.label)
         siblings = {
-            lan_origin(row): sites.service_origin(row["label"])
+            lan_origin(row): sites.service_base(row["label"])
             for row in session.siblings
             if sites.has_origin(row["label"])
         }
@@ -231,7 +232,7 @@ class Visits:
         }
         return Rules.of(
             origin, scheme, service["host"], int(service["port"]), siblings, session.options, companions,
-            jar_of(sites, session.label),
+            jar_of(sites, session.label), sites.service_root(session.label),
         )  # fmt: skip
 
     def gone(self, token: str, label: str, reason: str) -> None:

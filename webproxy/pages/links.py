@@ -123,14 +123,14 @@ def target(sites: Sites, found: JSON, path: str, query: str) -> str:
     # No panel's own page leads to "//x", which is another host's address wherever it is taken for a reference.
     path = re.sub(r"^/{2,}", "/", path)
     sites.learn(found["host_label"], (found.get("service") or {}).get("public_port"))
-    return sites.service_origin(found["host_label"]) + (path or "/") + (f"?{query}" if query else "")
+    return sites.service_base(found["host_label"]) + (path or "/") + (f"?{query}" if query else "")
 
 
 def _led(visit: Visit, label: str, address: str) -> Response:
     """Redirect to a service's origin; a person's own doing is marked, so that he isn't asked once more."""
     response = _exactly(address)
     sites = visit.web.sites
-    path = address.removeprefix(sites.service_origin(label))
+    path = address.removeprefix(sites.service_base(label))
     if "?" in path and visit.request.headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
         name = sites.cookie_stem + leads.COOKIE + leads.mark_of(sites.word_of(label), path.encode("latin-1", "replace"))
         response.set_cookie(name, "1", max_age=leads.SECONDS, path="/", secure=True, httponly=True, samesite="lax")
@@ -236,4 +236,4 @@ async def launch(visit: Visit) -> Response:
         raise
     label = word if port is None else str(answer["host_label"])
     sites.learn(label, port)
-    return visit.go(f"{sites.service_origin(label)}/.pg/cb?{urlencode({'code': answer['code'], 'state': state})}")
+    return visit.go(f"{sites.service_base(label)}/.pg/cb?{urlencode({'code': answer['code'], 'state': state})}")

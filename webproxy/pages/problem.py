@@ -55,17 +55,18 @@ def _context(kind: str, facts: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def render_problem(
     kind: str, *, title: str, happened: str, todo: str, reference: str, retry_seconds: float | None = None,
-    facts: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None, root: str = "",
 ) -> bytes:  # fmt: skip
     """Return the HTML of an error page on a service origin (its files come from /.pg/static/).
 
     `kind` is the stable code (device_offline, connection_refused, ...); `retry_seconds` makes the page try again by
     itself after so long, showing the seconds; `facts` may hold device, service, target, since, last_address,
     certificate, pinned, until, portal (the address that "All machines" leads to) and manage (where who manages the
-    machine mends it).
+    machine mends it). `root` is the path that the service stands below, where services share one host.
     """
     context = _context(kind, facts) | {
-        "title": title, "happened": happened, "todo": todo, "reference": reference, "on_portal": False,
+        "title": title, "happened": happened, "todo": todo.replace("/.pg/", f"{root}/.pg/"), "reference": reference,
+        "on_portal": False, "root": root,
         "retry_seconds": None if retry_seconds is None else max(1, round(retry_seconds)),
     }  # fmt: skip
     return render("problem.html", SERVICE_BASE, **context).encode()
@@ -78,7 +79,7 @@ def portal_problem(
     """Return an error page of the portal."""
     context = _context(kind, facts) | {
         "title": title, "happened": happened, "todo": todo, "reference": reference or new_reference(),
-        "on_portal": True,
+        "on_portal": True, "root": "",
         "retry_seconds": None if retry_seconds is None else max(1, round(retry_seconds)), "portal": "/",
         "polled": False,
     }  # fmt: skip

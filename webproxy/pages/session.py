@@ -87,6 +87,7 @@ class Visit:
             "me": self.session if self.session and self.session.get("stage") == "full" else None,
             "administrator": self.administrator,
             "portal_origin": self.web.sites.portal_origin,
+            "shared": bool(self.web.sites.apps) and self.administrator,
             "done": DONE.get(self.query("done"), ""),
             "place": "",
         }

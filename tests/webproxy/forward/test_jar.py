@@ -63,3 +63,12 @@ def test_two_sessions_are_both_reported() -> None:
 
 def test_where_services_have_hosts_names_stay() -> None:
     assert to_browser(b"", b"session=1") == b"session=1"
+
+
+def test_names_at_a_host_that_services_share() -> None:
+    one, two = Jar.below("hmi--press--acme"), Jar.below("hmi--mixer--acme")
+    assert one.session.startswith(b"__Host-Http-pg-")
+    assert len({one.session, one.nonce, one.landing, one.user, two.session, two.nonce, two.landing, two.user}) == 8
+    kept = to_browser(one.prefix, b"session=1")
+    assert one.split([kept + b"; x=1; " + one.session + b"=t"]) == ([b"t"], [b"session=1"])
+    assert two.split([kept + b"; x=1; " + one.session + b"=t"]) == ([], [])

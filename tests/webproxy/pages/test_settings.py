@@ -1,3 +1,4 @@
+from panelgate.names import Sites
 from tests.fakes.portal_access import PASSWORD, FakeAccess
 from tests.fakes.portal_browser import browse, moved, page
 
@@ -8,6 +9,17 @@ async def test_sessions_are_named_and_can_be_ended():
         assert "Chrome on Windows" in seen.words
         assert "Safari on iPhone" in seen.words
         assert await moved(client, "/settings/sessions/s2/end", _="") == "/settings?done=session-ended"
+
+
+async def test_administrators_are_told_that_panels_share_one_address():
+    warning = "All panels share one address"
+    for sites, role, told in (
+        (Sites(apps="apps.localhost"), "administrator", True), (Sites(apps="apps.localhost"), "member", False),
+        (Sites(), "administrator", False),
+    ):  # fmt: skip
+        async with browse(FakeAccess(role=role), sites=sites) as client:
+            for path in ("/settings", "/machines/press-4"):
+                assert (warning in (await page(client, path)).words) is told
 
 
 async def test_password():
