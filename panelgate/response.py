@@ -28,7 +28,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ODD_BYTES = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEX = re.compile(rb"0*([0-9A-Fa-f]{1,15})")
-_NO_BODY: Final = frozenset({204, 205, 304})
+_NO_BODY: Final = frozenset({204, 304})
 
 NONE, LENGTH, CHUNKED, CLOSE = range(4)
 _HEAD, _BODY, _SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(7)
@@ -277,14 +277,15 @@ class ResponseReader:
         length = self._length(lengths, chunked=chunked) if lengths else None
         if codings and (length is not None or not chunked):
             self.reusable = False
-        if head.version >= (1, 1):
-            if b"close" in connection:
-                self.reusable = False
-        elif b"keep-alive" not in connection:
+        if b"close" in connection if head.version >= (1, 1) else b"keep-alive" not in connection:
             self.reusable = False
         if self._method == b"HEAD" or head.status in _NO_BODY:
             head.framing = NONE
             head.length = -1 if length is None or chunked else length
+            self._finish()
+        elif head.status == 205:
+            # Chromium reads no body here. RFC 9112 section 6.3 knows no such rule, so who comes after us is told.
+            head.framing = LENGTH
             self._finish()
         elif chunked:
             head.framing = CHUNKED

@@ -94,6 +94,15 @@ def test_head_has_no_body_and_keeps_its_length() -> None:
     assert (reader.head.framing, reader.head.length) == (NONE, 77)
 
 
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_an_answer_that_asks_to_reset_the_form_is_told_to_be_empty(more: bytes) -> None:
+    reader = ResponseReader()
+    assert reader.feed(b"HTTP/1.1 205 Reset\r\n" + more + b"\r\n") == b""
+    assert reader.done
+    assert reader.head is not None
+    assert (reader.head.framing, reader.head.length) == (LENGTH, 0)
+
+
 def test_framings_are_told() -> None:
     for data, framing in (
         (H + CL2, LENGTH),
