@@ -125,7 +125,12 @@ async def test_an_address_that_lost_its_path_is_sent_back_there() -> None:
     async with two() as site:
         answer = await site.at("/api/x?y", Referer=f"{site.base(2)}/deep/page", method="PUT", Origin=ORIGIN)
         assert (answer.status, answer.value("location")) == (307, f"/{site.labels[1]}/api/x?y")
-        for referer in ("http://evil/hmi--machine1--acme/", f"{ORIGIN}.evil/{site.labels[0]}/", f"{ORIGIN}/x/", ORIGIN):
+        for referer in (
+            f"http://evil.localhost:8080/{site.labels[0]}/",
+            f"{ORIGIN}.evil/{site.labels[0]}/",
+            f"{ORIGIN}/x/",
+            ORIGIN,
+        ):
             assert (await site.at("/api/x", Referer=referer)).status == 404
         assert (await site.at("/.pg/reset", Referer=f"{site.base(2)}/")).status == 404
         assert site.front.device.heads == []
