@@ -21,7 +21,7 @@ NODE_RED_NODES := node-red-dashboard@3.6.6 @flowfuse/node-red-dashboard@1.31.0
 AXE_VERSION := 4.10.3
 AXE := .cache/axe-core-$(AXE_VERSION)
 APT := chromium tigervnc-standalone-server tigervnc-tools xvfb openssl x11-apps x11-utils x11-xserver-utils xdotool postgresql \
-       iproute2 wrk nginx-light openssh-server curl
+       iproute2 wrk nginx-light lighttpd openssh-server curl
 PIP_TOOLS := pip-tools==7.6.2
 COMPILE := .cache/pins/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header \
            --annotation-style=line --no-emit-index-url --no-emit-trusted-host --no-emit-find-links

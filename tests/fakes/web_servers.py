@@ -1,8 +1,10 @@
-"""Web servers as machines have them, from Debian: nginx with Basic, Apache with Digest. Synchronous, for any test."""
+"""Web servers as machines have them, from Debian: nginx, with Basic, and lighttpd with Digest. For any test."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import socket
 import subprocess
 import time
@@ -23,32 +25,22 @@ http {{
   server {{ listen {host}:{port}; root {d}/files; index index.html; {more} }}
 }}
 """
-_APACHE = """
-ServerName panel
-Listen {host}:{port}
-PidFile {d}/apache.pid
-DefaultRuntimeDir {d}
-Mutex file:{d} default
-ErrorLog {d}/error.log
-User {user}
-LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
-LoadModule authn_core_module /usr/lib/apache2/modules/mod_authn_core.so
-LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
-LoadModule authz_user_module /usr/lib/apache2/modules/mod_authz_user.so
-LoadModule authn_file_module /usr/lib/apache2/modules/mod_authn_file.so
-LoadModule auth_digest_module /usr/lib/apache2/modules/mod_auth_digest.so
-LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
-LogFormat "%>s %B %U%q" seen
-CustomLog {d}/access.log seen
-DocumentRoot {d}/files
-DirectoryIndex index.html
-<Directory {d}/files>
-  AuthType Digest
-  AuthName "panel"
-  AuthUserFile {d}/users
-  Require valid-user
-</Directory>
+_LIGHTTPD = """
+server.modules = ("mod_auth", "mod_authn_file")
+server.bind = "{host}"
+server.port = {port}
+server.document-root = "{d}/files"
+server.errorlog = "{d}/error.log"
+server.upload-dirs = ("{d}")
+index-file.names = ("index.html")
+mimetype.assign = (".html" => "text/html", ".js" => "text/javascript", ".css" => "text/css", ".png" => "image/png")
+auth.backend = "htdigest"
+auth.backend.htdigest.userfile = "{d}/users"
+auth.require = ("" => (
+  "method" => "digest", "algorithm" => "{algorithm}", "realm" => "{realm}", "require" => "valid-user"
+))
 """
+REALM = "Press 4"
 
 
 class Seen(NamedTuple):
@@ -60,23 +52,24 @@ class Seen(NamedTuple):
 
 
 class WebServer:
-    """A server in a process of its own, on `host` and `port`, with `files` in its folder."""
+    """A server in a process of its own, with `files` in its folder; it listens on `host` and `port` when it is made."""
 
-    def __init__(self, directory: Path, host: str, command: list[str], files: dict[str, bytes]) -> None:
+    def __init__(self, directory: Path, host: str, port: int, command: list[str], files: dict[str, bytes]) -> None:
         self.directory = directory
-        self.host = host
+        self.host, self.port = host, port
         for name, data in files.items():
             path = directory / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         with (directory / "output.log").open("wb") as output:
             self._child = subprocess.Popen(command, stdout=output, stderr=output)
+        self._wait()
 
-    def _wait(self, port: int) -> None:
+    def _wait(self) -> None:
         end = time.monotonic() + WAIT_SECONDS
         while True:
             try:
-                socket.create_connection((self.host, port), 1.0).close()
+                socket.create_connection((self.host, self.port), 1.0).close()
                 return
             except OSError:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -104,12 +97,38 @@ class WebServer:
         self.stop()
 
 
-def nginx(directory: Path, host: str, port: int, files: dict[str, bytes], more: str = "") -> WebServer:
-    """nginx; `more` are lines of its `server`."""
+def free_port(host: str) -> int:
+    """A port of `host` that nobody listens on."""
+    with socket.socket() as one:
+        one.bind((host, 0))
+        return int(one.getsockname()[1])
+
+
+def nginx(
+    directory: Path, host: str, files: dict[str, bytes], more: str = "", *, user: str = "", password: str = ""
+) -> WebServer:
+    """nginx; `more` are lines of its `server`. With `user` it wants Basic."""
     directory.mkdir(parents=True, exist_ok=True)
-    configuration = directory / "nginx.conf"
+    if user:
+        digest = base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
+        (directory / "users").write_text(f"{user}:{{SHA}}{digest}\n", encoding="utf-8")
+        more += f'auth_basic "{REALM}"; auth_basic_user_file {directory}/users;'
+    port, configuration = free_port(host), directory / "nginx.conf"
     configuration.write_text(_NGINX.format(d=directory, host=host, port=port, more=more))
-    command = ["nginx", "-e", str(directory / "error.log"), "-c", str(configuration)]
-    made = WebServer(directory, host, command, files)
-    made._wait(port)
-    return made
+    return WebServer(
+        directory, host, port, ["nginx", "-e", f"{directory}/error.log", "-c", str(configuration)], files
+    )  # fmt: skip
+
+
+def lighttpd(
+    directory: Path, host: str, files: dict[str, bytes], *, user: str, password: str, algorithm: str = "MD5"
+) -> WebServer:
+    """lighttpd, which wants Digest; `algorithm` is MD5 or SHA-256."""
+    directory.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.new(algorithm.replace("-", ""), f"{user}:{REALM}:{password}".encode()).hexdigest()
+    (directory / "users").write_text(f"{user}:{REALM}:{digest}\n", encoding="utf-8")
+    port, configuration = free_port(host), directory / "lighttpd.conf"
+    configuration.write_text(
+        _LIGHTTPD.format(d=directory, host=host, port=port, algorithm=algorithm, realm=REALM), encoding="utf-8"
+    )
+    return WebServer(directory, host, port, ["lighttpd", "-D", "-f", str(configuration)], files)

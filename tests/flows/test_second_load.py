@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
-import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -76,23 +75,16 @@ def plain(answer: Answer) -> bytes:
     return gzip.decompress(answer.body) if coding else answer.body
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind((Plant.HOST, 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    port = free_port()
     async with plant(tmp_path / "plant") as tunnel:
-        tunnel.device.services.append(tunnel.row("hmi", Plant.HOST, port))
 
         async def opener(**_: Any) -> Any:
             return await tunnel.circuit(tunnel.ticket(services=("hmi",)))
 
-        session = {"service_id": "hmi", "host": Plant.HOST, "port": port}
-        with nginx(tmp_path / "nginx", Plant.HOST, port, FILES, MORE) as panel:
+        with nginx(tmp_path / "nginx", Plant.HOST, FILES, MORE) as panel:
+            tunnel.device.services.append(tunnel.row("hmi", Plant.HOST, panel.port))
+            session = {"service_id": "hmi", "host": Plant.HOST, "port": panel.port}
             async with running(session=session, opener=opener) as front:
                 # The panel's clock is right; one that is behind makes everything look old, and is asked each time.
                 front.clock.advance(time.time() - front.clock.now())
