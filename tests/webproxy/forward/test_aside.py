@@ -20,6 +20,9 @@ BASIC = b"Basic " + base64.b64encode(b"operator:top-secret-4711")
 REFUSED = b'HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 3\r\n\r\nno!'
 
 
+NTLM_STEP = b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM dG9rZW4=\r\nContent-Length: 0\r\n\r\n"
+
+
 class Web(Device):
     """Answers by what `reply` says of a head, and keeps the bodies it got."""
 
@@ -339,6 +342,36 @@ async def test_what_is_kept_goes_with_the_permission() -> None:
         await until(lambda: not front.web.caches.size)
 
 
+async def test_a_changed_service_takes_along_what_is_kept_although_it_is_in_use() -> None:
+    """The same person's other browser has it open, too, and has not been told yet."""
+    async with running(Web(site)) as front:
+        front.access.add_session("tok2", session_id="s2")
+        for token in ("tok", "tok2"):
+            await front.ask(front.head(token=token))
+        session = await front.web.sessions.get("tok", front.label)
+        assert front.web.caches.size
+        front.web.visits.changed("tok", session)
+        assert front.web.caches.size == 0
+
+
+async def test_only_what_signs_in_is_asked_while_a_connection_is_being_signed_in() -> None:
+    """Two browser connections: the second's request waits, and is never the sign-in's next step."""
+    device = Web(lambda head: NTLM_STEP if b"/ntlm" in head and b"NTLM x" in head else site(head))
+    async with running(device) as front:
+        first, second = await front.connect(), await front.connect()
+        assert (await second.ask(front.head(target="/warm"))).status == 200
+        assert (await first.ask(front.head(target="/ntlm", Authorization="NTLM x"))).status == 401
+        visit = next(iter(front.web.visits))
+        assert visit.pool.by_connection
+        second.send(front.head(target="/other"))
+        await until(lambda: visit.pool.waiting)
+        assert not [head for head in device.heads if b"/other" in head]
+        assert (await first.ask(front.head(target="/ntlm", Authorization="NTLM y"))).status == 200
+        assert (await second.read()).status == 200
+        assert [head.split(b" ")[1] for head in device.heads[-2:]] == [b"/ntlm", b"/other"]
+        assert len(visit.pool.idle) == 1
+
+
 async def test_a_command_to_an_address_forgets_what_is_kept_of_it() -> None:
     async with running(Web(site)) as front:
         raw = await front.connect()
@@ -483,3 +516,29 @@ async def test_a_lost_sign_in_by_connection_ends_the_browsers_connection() -> No
         assert (await raw.ask(front.head(target="/ntlm"))).status == 401
         gone.set()
         assert await raw.end() == b""
+
+
+async def test_a_stream_from_before_the_sign_in_is_not_used_again() -> None:
+    """Nobody is signed in on it: a request there would look like a wrong password."""
+    go = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await device.head(reader)
+            if b"/slow" in head:
+                await go.wait()
+            writer.write(NTLM_STEP if b"NTLM x" in head else site(head))
+
+    device = Device(handler=handler)
+    async with running(device) as front:
+        early, late = await front.connect(), await front.connect()
+        early.send(front.head(target="/slow"))
+        await until(lambda: device.heads)
+        assert (await late.ask(front.head(target="/ntlm", Authorization="NTLM x"))).status == 401
+        go.set()
+        assert (await early.read()).status == 200
+        pool = next(iter(front.web.visits)).pool
+        assert device.connections == 2
+        assert len(pool.idle) == 1
+        assert (await late.ask(front.head(target="/ntlm", Authorization="NTLM y"))).status == 200
+        assert device.connections == 2

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panelgate.response import ResponseHead
-from webproxy.forward.bodies import PIECE, BadBody, BodyFilter, coding_of, filter_of, is_text
+from webproxy.forward.bodies import MEMBERS_LIMIT, PIECE, BadBody, BodyFilter, coding_of, filter_of, is_text
 from webproxy.forward.rewrite import Addresses
 
 PUBLIC = "https://hmi.apps.example"
@@ -128,3 +128,13 @@ def test_endless_members_end() -> None:
 def test_wide_text_under_a_wrong_label_stays() -> None:
     body = "\ufeffhttp://10.0.0.5/".encode("utf-16-le") + b"http://10.0.0.5/"
     assert through(body, [], 0) == body
+
+
+def test_members_have_an_end() -> None:
+    body = gzip.compress(b"first") + gzip.compress(b"") * MEMBERS_LIMIT + gzip.compress(b"late")
+    assert through(body, [], 31) == b"first"
+
+
+def test_garbage_behind_the_end_is_passed_over() -> None:
+    for tail in (b"garbage", bytes(600)):
+        assert through(gzip.compress(TEXT) + tail, [], 31) == EXPECTED

@@ -158,3 +158,24 @@ async def test_a_companion_that_goes_is_cut() -> None:
             assert await raw.end() == b""
         assert (await front.ask(front.head(target=AT + "/"))).status == 404
         await until(lambda: not [part for part in front.web.visits if part.sockets])
+
+
+async def test_a_companion_without_a_permission_in_its_row_is_only_watched() -> None:
+    row = sibling()
+    del row["permission"]
+    async with site(row=row) as (front, other):
+        assert (await front.ask(front.head("POST", AT + "/", Origin=front.origin, Content_Length="0"))).status == 403
+        assert other.connections == 0
+
+
+@pytest.mark.parametrize("path", [
+    "/.pg/%63ompanion/socket/x", "/%2epg/companion/socket/x", "/.pg/companion/%73ocket/x", "/.pg/companion/SOCKET/x",
+    "/.pg/companion/socket./x", "/.pg/companion//socket/x", "/.pg/companion/./socket/x",
+    "/.pg/companion/hmi/../socket/x",
+    "/.pg/companion/socket%2fx", "/.pg//companion/socket/x", "/.pg/companion/socket;x/y", "/.pg/companion/socket%00/x",
+    "/.pg/companion/socket\\x", "/.PG/companion/socket/x", "/.pg/companion", "/.pg/companion/",
+])  # fmt: skip
+async def test_no_other_spelling_leads_to_a_companion(path: str) -> None:
+    async with site() as (front, other):
+        await front.ask(front.head(target=path))
+        assert other.connections == 0

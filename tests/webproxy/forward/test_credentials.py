@@ -136,6 +136,8 @@ def test_stale_and_nextnonce_begin_to_count_anew() -> None:
     assert (given[b"nonce"], given[b"nc"]) == (b"three", b"00000001")
     sign_in.learn(info)
     assert params(sign_in.signed(GET, MUFASA))[b"nc"] == b"00000002"
+    sign_in.learn(answer(b'nextnonce="%b"' % (b"n" * 3000), status=200, name=b"Authentication-Info"))
+    assert params(sign_in.signed(GET, MUFASA))[b"nonce"] == b"three"
 
 
 def test_names_outside_ascii() -> None:

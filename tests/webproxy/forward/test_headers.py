@@ -367,3 +367,11 @@ def test_what_a_device_may_not_say_an_administrator_can_not_add_either(name: byt
     """An account's administrator is no operator: an order to the load balancer would fetch files of the server's."""
     with pytest.raises(BadInput):
         ServiceOptions.of({"headers": [[name.decode().title(), "/etc/passwd"]]})
+
+
+def test_no_companion_widens_what_workers_may_do() -> None:
+    page = Rules.of(
+        PUBLIC, "http", "10.0.0.5", 8081, {"http://10.0.0.5:9000": CAMERA}, companions={"http://10.0.0.5:9000": "cam"}
+    )
+    part = page.for_companion("cam", "http://10.0.0.5:9000", ServiceOptions(service_workers=True))
+    assert b"Service-Worker-Allowed" not in back(b"Service-Worker-Allowed: /\r\n", part)

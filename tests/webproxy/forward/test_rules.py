@@ -47,3 +47,11 @@ def test_policies_of_devices_and_administrators() -> None:
     assert private(b"public, max-age=60, s-maxage=9") == b"private, max-age=60"
     assert referrer(b"origin, no-referrer") == b"same-origin"
     assert referrer(b"no-referrer, origin") == b"no-referrer, origin"
+
+
+def test_a_header_that_no_option_may_add_is_left_out_here_as_well() -> None:
+    options = ServiceOptions(headers=(("Set-Cookie", "__Host-pg=x"), ("X-Accel-Redirect", "/etc"), ("X-A", "b")))
+    fixed = Rules.of(PUBLIC, "http", "10.0.0.5", 80, options=options).response_fixed
+    assert b"X-A: b\r\n" in fixed
+    assert b"Cookie" not in fixed
+    assert b"Accel" not in fixed
