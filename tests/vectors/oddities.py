@@ -65,6 +65,7 @@ REFUSED = None
 NO_PAGE = (None, b"")
 NINE = "what is no HTTP gets a page that says so; Chromium shows it as bare text, and on port 80 only (ICY on any)"
 HALF = "half an answer must not look like a whole one on a panel; over HTTPS Chromium refuses it as well"
+NO_ANSWER = "an interim answer is none; Chromium makes an empty page with status 200 of it"
 NUMBER = "RFC 9110 section 15: such a status counts as 5xx; load balancers in front of us know none of these"
 
 _VERSIONS = [
@@ -132,7 +133,7 @@ _INTERIM = [
     O("forty interim", b"HTTP/1.1 100 C\r\n\r\n" * 40 + T + CL, ends=KEEP, reused=True),
     O("101 unasked", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + T + CL, ends=KEEP),
     O("100 with a length", b"HTTP/1.1 100 C\r\nContent-Length: 2\r\n\r\n" + T + CL, ends=KEEP, reused=True),
-    O("100 alone", b"HTTP/1.1 100 Continue\r\n\r\n", body=b"", ours=NO_PAGE, why=HALF),
+    O("100 alone", b"HTTP/1.1 100 Continue\r\n\r\n", body=b"", ours=NO_PAGE, why=NO_ANSWER),
 ]
 _LENGTH = [
     O("until close", T + b"\r\nok"),
