@@ -119,6 +119,12 @@ test-slow: setup-test ## Only the tests marked slow, one after the other: they s
 .PHONY: test-all
 test-all: test test-slow ## The same, and the slow tests
 
+SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: $(STAMP)/dev ## Look for inputs that break the readers, SECONDS=600 for each target (nightly)
+	$(BIN)/python -m fuzz.run --seconds $(SECONDS)
+
 BENCHES := $(filter-out bench/__init__.py bench/run_all.py bench/stage.py bench/measure.py bench/link.py,$(wildcard bench/*.py))
 
 .PHONY: bench

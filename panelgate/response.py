@@ -234,7 +234,7 @@ class ResponseReader:
         headers = head.headers
         for line in lines[1:]:
             name, colon, value = line.partition(b":")
-            key = _names.get(name)
+            key = _names.get(name) if colon else None
             if key is None:
                 name = name.rstrip(b" \t")
                 if not colon or not _TOKEN.fullmatch(name):
@@ -410,7 +410,7 @@ class ResponseReader:
 def _end_of_head(buffer: bytes | bytearray, start: int = 0) -> tuple[int, int]:
     """Where the head's last line ends and where the body begins; (-1, -1) before that. Bare LF counts as an end."""
     end = buffer.find(b"\n\r\n", start)
-    bare = buffer.find(b"\n\n", start) if end < 0 else buffer.find(b"\n\n", start, end)
+    bare = buffer.find(b"\n\n", start) if end < 0 else buffer.find(b"\n\n", start, end + 1)
     if bare >= 0:
         return bare, bare + 2
     return (end, end + 3) if end >= 0 else (-1, -1)

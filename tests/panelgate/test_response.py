@@ -115,6 +115,20 @@ def test_framings_are_told() -> None:
         assert reader.head.framing == framing
 
 
+def test_the_first_empty_line_ends_the_head_however_it_is_written() -> None:
+    for cut in (0, 1, 5):
+        reader, body = read(H + b"X: y\r\n\n\r\n", cut=cut)
+        assert (reader.head is not None, body) == (True, b"\r\n")
+
+
+def test_a_line_without_colon_is_no_header_even_when_its_text_is_a_known_name() -> None:
+    for _ in range(2):
+        reader, _ = read(H + b"X-Known: 1\nX-Known\nContent-Length\n" + CL2, eof=False)
+        assert reader.head is not None
+        assert (reader.head.values(b"x-known"), reader.head.values(b"content-length")) == ([b"1"], [b"2"])
+        assert not reader.reusable
+
+
 def test_bytes_after_the_end_spoil_the_connection() -> None:
     reader, _ = read(H + CL2)
     assert reader.reusable

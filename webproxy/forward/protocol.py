@@ -154,14 +154,22 @@ class FrontProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._unreadable(error)
             return
-        if self._in_head and self._fed > HEAD_LIMIT + COOKIES_LIMIT:
-            self._over = True
-            self.show(problems.TOO_LARGE, None, None)
+        if self._fed > HEAD_LIMIT + COOKIES_LIMIT:
+            # Also behind a head: trailers and what stands in a chunk's size line beside the size have no other end.
+            if self._in_head:
+                self._over = True
+                self.show(problems.TOO_LARGE, None, None)
+            else:
+                self._give_up()
 
     def _unreadable(self, error: httptools.HttpParserError) -> None:
         cause = error.__context__
         if isinstance(cause, Exception) and isinstance(error, httptools.HttpParserCallbackError):
             log.error("front failed", exc_info=cause)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """What comes makes no sense: nothing more is read."""
         self._over = True
         exchange = self._exchange
         if exchange is not None and not self._in_head and self._arriving is None:
@@ -227,8 +235,9 @@ class FrontProtocol(HttpToolsProtocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._raw.append((name, value))
+        """One header; trailers behind a body are none, and whoever believed them could be told another address."""
+        if self._in_head:
+            self._raw.append((name, value))
 
     def on_headers_complete(self) -> None:
         """A head is complete: decide whose it is."""
@@ -272,6 +281,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Bytes of a request's body."""
+        self._fed = 0
         if self._arriving is not None:
             self._arriving.body.append(body)
         elif self._portal:

@@ -46,7 +46,10 @@ def location(rules: Rules, value: bytes) -> bytes:
     text = value.decode("latin-1")
     # Browsers read "/\\host" and "\\\\host" as "//host" (WHATWG URL), so these are looked at as such.
     probe = re.sub(r"[\t\n\r]", "", text).strip()
-    slashed = probe.replace("\\", "/") if re.match(r"(https?:)?[/\\]", probe, re.IGNORECASE) else probe
+    slashed = probe
+    if re.match(r"https?:|[/\\]", probe, re.IGNORECASE):
+        way = re.split(r"[?#]", probe, maxsplit=1)[0]
+        slashed = way.replace("\\", "/") + probe[len(way) :]
     lowered = slashed.lower()
     if _is_ours(slashed):
         raise RedirectRefused(text[:200])

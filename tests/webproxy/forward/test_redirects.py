@@ -19,6 +19,7 @@ RULES = Rules.of(PUBLIC, "http", "10.0.0.5", 8081, {"http://10.0.0.5:9000": CAME
     (b"/\\10.0.0.5:8081/x", PUBLIC.encode() + b"/x"), (b"http:/10.0.0.5:8081/x", PUBLIC.encode() + b"/x"),
     (b"http://10.0.0.5:9000/live", b"http://cam--press--acme.apps.localhost:8080/live"),
     (PUBLIC.encode() + b"/y", PUBLIC.encode() + b"/y"), (b"https://vendor.example/help", b"https://vendor.example/help"),
+    (b"http://10.0.0.5:8081\\x?file=C:\\y#\\z", PUBLIC.encode() + b"/x?file=C:\\y#\\z"),
     (b"mailto:a@b", b"mailto:a@b"), (CAMERA.encode() + b"/z", CAMERA.encode() + b"/z"),
 ])  # fmt: skip
 def test_redirects(value: bytes, expected: bytes) -> None:
@@ -30,7 +31,8 @@ def test_redirects(value: bytes, expected: bytes) -> None:
     b"http://169.254.169.254/latest", b"http://127.0.0.1:8441/", b"http://[::1]/", b"http://2130706433/", b"http://0x7f.1/",
     b"http://plc.local/", b"/\\10.0.0.9/", b"http://user@10.0.0.9/", b"http://portal.localhost:8080/", b"http://[bad/",
     b"h\tttp://10.0.0.9/", b"http://10%2e0.0.9/", b"http://%31%30.0.0.9/", b"http://\xef\xbc\x91\xef\xbc\x90.0.0.9/",
-    b"http://10\xe3\x80\x820\xe3\x80\x820\xe3\x80\x829/",
+    b"http://10\xe3\x80\x820\xe3\x80\x820\xe3\x80\x829/", b"https:plc\\.vendor.example/",
+    b"https:10.0.0.9\\.vendor.example/",
 ])  # fmt: skip
 def test_redirects_to_private_addresses_are_refused(value: bytes) -> None:
     with pytest.raises(RedirectRefused):

@@ -122,6 +122,44 @@ async def test_clients_behind_a_load_balancer_are_told_apart_on_one_connection()
         assert [b"X-Forwarded-For: 192.0.2.%d\r\n" % (n + 1) in front.device.heads[n] for n in range(2)] == [True, True]
 
 
+CHUNKED = {"Sec_Fetch_Site": "same-origin", "Transfer_Encoding": "chunked"}
+
+
+async def test_a_trailer_is_no_header_and_names_no_client() -> None:
+    settings = {"trusted_proxies": "127.0.0.1"}
+    async with running(session={"options": {"forwarded": True}}, settings=settings) as front:
+        raw = await front.connect()
+        post = front.head("POST", Origin=front.origin, X_Forwarded_For="192.0.2.1", **CHUNKED)
+        # The second waits for its turn, and has arrived whole by then.
+        raw.send(front.head() + post + b"2\r\nok\r\n0\r\nX-Forwarded-For: 192.0.2.66\r\n\r\n")
+        await raw.read()
+        await raw.read(b"POST")
+        assert b"X-Forwarded-For: 192.0.2.1\r\n" in front.device.heads[1]
+
+
+async def test_a_header_is_not_lost_because_it_was_a_trailer_before() -> None:
+    async with running() as front:
+        raw = await front.connect()
+        plain = front.head("POST", Origin=front.origin, **CHUNKED)
+        more = front.head("POST", Origin=front.origin, **CHUNKED, X_Value="2")
+        await raw.ask(plain + b"2\r\nok\r\n0\r\nX-Value: 2\r\n\r\n")
+        await raw.ask(more + b"2\r\nok\r\n0\r\n\r\n")
+        assert [b"X-Value" in head for head in front.device.heads] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "endless", [b"0\r\n" + b"X: y\r\n" * 300_000, b"0\r\nX: " + b"y" * 1_500_000, b"2;" + b"x" * 1_500_000]
+)
+async def test_what_stands_beside_a_body_has_an_end(endless: bytes) -> None:
+    async with running() as front:
+        raw = await front.connect()
+        raw.send(front.head("POST", Origin=front.origin, **CHUNKED) + b"2\r\nok\r\n" + endless)
+        assert (await raw.end()).startswith(b"HTTP/1.1 400 ")
+        (visit,) = front.web.visits
+        assert not visit.pool.busy
+        assert (await front.ask(front.head())).body == b"ok"
+
+
 async def test_another_accounts_host_looks_like_no_session() -> None:
     async with running() as front:
         other = front.access.add_session("theirs", account="other", session_id="s2")
