@@ -62,8 +62,10 @@ def outcome(reader: ResponseReader, method: bytes, upgrade: bool, pieces: list[b
 
 
 def seeds() -> Iterator[bytes]:
-    """The table of oddities."""
+    """The table of oddities, and what was found once."""
     for number, oddity in enumerate(ODDITIES):
         if len(oddity.answer) < 4000:
             yield bytes([oddity.method == "HEAD", number % 61]) + oddity.answer
+    yield b"\0\4HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\n\r\n"
+    yield b"\0\0HTTP/1.1 200 OK\nX-Unseen\nX-Unseen: 1\n\n"
     yield b"\4\7HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02ok"
