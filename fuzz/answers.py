@@ -192,7 +192,8 @@ def seeds() -> Iterator[bytes]:
             b"/x", b"http://10.0.0.5:8081/x?y#z", b"http://10.0.0.5:9000/", b"https://example.com/", b"//10.0.0.9/",
             b"\\\\10.0.0.9\\", b"http:10.0.0.9", b"http:/\\0x0a000009", b"http://127.1/", b"http://[::ffff:7f00:1]/",
             b"http://%31%30.0.0.9/", "http://１０。0.0.9/".encode(), b"http://user@10.0.0.9:80/", b"ht\ttp://intranet/",
-            b"/a/../%2epg/reset", b"http://a.localhost./", b"https:plc\\.vendor.example/", b"http:plc\\.vendor.example/",
+            b"/a/../%2epg/reset", b"http://a.localhost./", b"https:plc\\.vendor.example/",
+            b"http:plc\\.vendor.example/",
         ):  # fmt: skip
             yield bytes([place]) + value
             yield bytes([place | 4]) + b"0; url='" + value + b"'"
