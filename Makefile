@@ -105,8 +105,8 @@ unit: $(STAMP)/dev $(STAMP)/vendor programs ## Run the unit tests with branch co
 
 .PHONY: e2e
 e2e: setup-test ## Run the real processes under a real Chromium, two halves side by side
-	@$(BIN)/pytest e2e -m "demonstration and not slow" > .cache/e2e-demonstration.log 2>&1 & other=$$!; code=0; \
-	$(BIN)/pytest e2e -m "not demonstration and not slow" || code=$$?; \
+	@$(BIN)/pytest e2e -m "(demonstration or beside) and not slow" > .cache/e2e-demonstration.log 2>&1 & other=$$!; code=0; \
+	$(BIN)/pytest e2e -m "not demonstration and not beside and not slow" || code=$$?; \
 	wait $$other || code=$$?; cat .cache/e2e-demonstration.log; exit $$code
 
 .PHONY: test

@@ -21,12 +21,18 @@ FLAGS = [
 SHOTS = REPOSITORY / "shots"
 
 
+# With the demonstration's tests in one process; the rest, which makes networks of its own, is the other process's.
+BESIDE = {"test_attacks", "test_bad_devices", "test_hard_coded_addresses", "test_hmi_servers", "test_oddities"}
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the demonstration: its addresses exist once, so only one process may run these tests."""
     for item in items:
         if "installation" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.demonstration)
+        elif item.path.stem in BESIDE:
+            item.add_marker(pytest.mark.beside)
 
 
 @pytest.fixture(scope="session")
