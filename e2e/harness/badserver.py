@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from e2e.harness.lan import Listener
+from e2e.harness.lan import Listener, heads
 
 GOOD = b"<!doctype html><title>Press</title><h1>Press 4</h1>"
 GIGABYTE = 1 << 30
@@ -46,14 +46,8 @@ class BadServer(Listener):
         super().__init__(host, self._answer)
 
     def _answer(self, connection: socket.socket) -> None:
-        number, buffer = next(self._numbers), b""
-        while True:
-            while b"\r\n\r\n" not in buffer:
-                data = connection.recv(65536)
-                if not data:
-                    return
-                buffer += data
-            head, _, buffer = buffer.partition(b"\r\n\r\n")
+        number = next(self._numbers)
+        for head in heads(connection):
             path = head.split(b" ", 2)[1].decode()
             bad = self._bad.get(path.strip("/").partition("?")[0])
             if bad is None:

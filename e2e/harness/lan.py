@@ -8,7 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -180,3 +180,16 @@ class Machine:
         self.gate.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+def heads(connection: socket.socket) -> Iterator[bytes]:
+    """The heads of the requests on a connection, one after the other, until the other side closes; none has a body."""
+    buffer = b""
+    while True:
+        while b"\r\n\r\n" not in buffer:
+            data = connection.recv(65536)
+            if not data:
+                return
+            buffer += data
+        head, _, buffer = buffer.partition(b"\r\n\r\n")
+        yield head

@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from e2e.harness.lan import Listener
+from e2e.harness.lan import Listener, heads
 from tests.vectors.oddities import KEEP, RESET, Oddity
 
 PAGE = b"<!doctype html><title>Odd</title><link rel=icon href=data:,><h1>Odd answers</h1>"
@@ -25,14 +25,7 @@ class OddServer(Listener):
     def _answer(self, connection: socket.socket) -> None:
         self.connections += 1
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        buffer = b""
-        while True:
-            while b"\r\n\r\n" not in buffer:
-                data = connection.recv(65536)
-                if not data:
-                    return
-                buffer += data
-            head, _, buffer = buffer.partition(b"\r\n\r\n")
+        for head in heads(connection):
             self.requests += 1
             name = head.split(b" ", 2)[1].strip(b"/").partition(b"?")[0]
             if not name.isdigit():
